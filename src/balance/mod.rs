@@ -1,0 +1,1 @@
+//! Choosing among weighted things: weighted draws, rendezvous hashing, rotation.

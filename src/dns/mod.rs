@@ -1,0 +1,5 @@
+//! DNS messages: names, queries (bytes to meaning), EDNS, the response writer (meaning to bytes).
+//!
+//! Wire format only. Nothing here knows zones, clients or health.
+
+pub mod name;

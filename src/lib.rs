@@ -1,0 +1,61 @@
+//! rhumb: a GeoDNS global traffic manager.
+//!
+//! # Architecture
+//!
+//! Modules are declared innermost first, and a module uses only those above it (`tests/architecture.rs` holds every
+//! `crate::` path to that order).
+//!
+//! ```text
+//! NOUNS        plain values; no io, no clock, no serde
+//!   model        regions, endpoints, pools, VIPs, checks, problems
+//! MECHANISMS   pure; each usable and tested alone
+//!   dns          names, queries (bytes to meaning), EDNS, the response writer (meaning to bytes)
+//!   zone         master files, the tree of names, finding in it
+//!   geo          databases, places, distances, the prefix table with its exact scope
+//!   health       beliefs, schedules, the table of every belief of one moment
+//!   balance      weighted draws, rendezvous hashing, rotation
+//! DECISIONS    still pure
+//!   steering     whose place counts, ranking by policy, what is eligible, the pick, the trace
+//!   config       what was written, what was meant, and every problem on the way
+//!   snapshot     the model compiled: dense ids, prefix tables, zones
+//!   world        a snapshot and the health table made for it
+//!   responder    query bytes, client, world, draw to response bytes
+//! EDGES        the only code that waits
+//!   runtime      the clock, the published world, the keeper (its one writer), files
+//!   server       UDP workers, TCP, encrypted transports
+//!   prober       HTTP, HTTPS and TCP probes
+//!   admin        the admin socket
+//!   demo         everything on loopback
+//!   cmd          one file for each verb
+//! ```
+//!
+//! Four flows:
+//!
+//! ```text
+//! query    server -> responder -> dns::query -> zone::find -> steering::decide -> dns::writer -> server
+//! health   health::schedule -> prober -> keeper -> Belief::after -> HealthTable -> World
+//! config   files -> Spec -> check -> Model -> Snapshot -> keeper -> World
+//! explain  cmd or admin -> responder's own client and steering::decide, with a tracer that keeps what it is told
+//! ```
+//!
+//! A query loads the [`world::World`] once, decides on it and lets it go. Snapshot and health table are published
+//! together in one swap, so they always agree. The keeper is the only writer. The pure layers take the time and the
+//! random draw as arguments, so the same seed gives the same run.
+
+pub mod model;
+pub mod dns;
+pub mod zone;
+pub mod geo;
+pub mod health;
+pub mod balance;
+pub mod steering;
+pub mod config;
+pub mod snapshot;
+pub mod world;
+pub mod responder;
+pub mod runtime;
+pub mod server;
+pub mod prober;
+pub mod admin;
+pub mod demo;
+pub mod cmd;

@@ -1,0 +1,71 @@
+//! The nouns of rhumb: what a checked configuration means.
+//!
+//! Plain values with dense ids for cross references. Nothing here reads files, knows serde, or looks at a clock;
+//! `config` makes a [`Model`] from text, `snapshot` compiles it.
+
+mod geo_code;
+mod health_check;
+mod ids;
+mod location;
+mod pool;
+mod problem;
+mod settings;
+mod vip;
+
+pub use geo_code::{GeoCode, GeoCodeError};
+pub use health_check::{Body, CheckKind, HealthCheck, StatusRange};
+pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
+pub use location::Location;
+pub use pool::{Balance, Endpoint, Pool, Region};
+pub use problem::{Place, Problem, Severity};
+pub use settings::{AdminSettings, ClientSubnet, GeoSettings, Network, ServerSettings, TlsFiles, ZoneSettings};
+pub use vip::{ANSWERS_MAX, Family, FamilyRule, HashGranularity, Member, Policy, Rule, Vip, WhenAllDown};
+
+/// A whole configuration, checked: every name resolved to an id, every default filled in.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Model {
+    /// `[server]`.
+    pub server: ServerSettings,
+    /// `[geo]` and `[[geo.network]]`.
+    pub geo: GeoSettings,
+    /// `[region.*]`, by [`RegionId`].
+    pub regions: Vec<Region>,
+    /// `[health_check.*]`, by [`CheckId`].
+    pub checks: Vec<HealthCheck>,
+    /// `[pool.*]`, by [`PoolId`].
+    pub pools: Vec<Pool>,
+    /// The endpoints of all pools, by [`EndpointId`]; those of one pool stand together.
+    pub endpoints: Vec<Endpoint>,
+    /// `[vip.*]`, by [`VipId`].
+    pub vips: Vec<Vip>,
+    /// `[zone.*]`: only what differs from "load it and serve it".
+    pub zones: Vec<ZoneSettings>,
+    /// `[tls.*]`.
+    pub tls: Vec<TlsFiles>,
+    /// `[admin]`.
+    pub admin: AdminSettings,
+}
+
+impl Model {
+    /// The region of that id.
+    pub fn region(&self, id: RegionId) -> &Region {
+        &self.regions[id.index()]
+    }
+    /// The pool of that id.
+    pub fn pool(&self, id: PoolId) -> &Pool {
+        &self.pools[id.index()]
+    }
+    /// The endpoint of that id.
+    pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
+        &self.endpoints[id.index()]
+    }
+    /// The VIP of that id.
+    pub fn vip(&self, id: VipId) -> &Vip {
+        &self.vips[id.index()]
+    }
+    /// The endpoints of a pool with their ids, in the order they were written.
+    pub fn members(&self, pool: PoolId) -> impl Iterator<Item = (EndpointId, &Endpoint)> {
+        let range = self.pool(pool).endpoints.clone();
+        range.map(|i| (EndpointId(i), &self.endpoints[i as usize]))
+    }
+}

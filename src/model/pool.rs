@@ -1,0 +1,73 @@
+//! Regions, pools and their endpoints.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::{CheckId, Location, PoolId, RegionId};
+
+/// A place where we run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Its key in the configuration, `eu-west`.
+    pub name: String,
+    /// What people call it, `Frankfurt`; the name where none was given.
+    pub label: String,
+    /// Where it is; geoproximity and "nearest" need it.
+    pub location: Option<Location>,
+}
+
+/// Endpoints of one region that serve the same thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Its key in the configuration.
+    pub name: String,
+    /// Where its endpoints are.
+    pub region: RegionId,
+    /// How its endpoints are probed; without one they count as up.
+    pub check: Option<CheckId>,
+    /// How endpoints of the pool are chosen.
+    pub balance: Balance,
+    /// Fewer endpoints up than this: the pool is down. At least 1.
+    pub min_healthy: u32,
+    /// Where its clients go when it is down; chains have no loops.
+    pub fallback: Option<PoolId>,
+    /// Indexes into `Model::endpoints`.
+    pub endpoints: Range<u32>,
+}
+
+/// How the endpoints of a pool are chosen. DNS sees no connections, so `least_conn` and `p2c` never reach a VIP's pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// At random, in proportion to the weights.
+    #[default]
+    Weighted,
+    /// Each in turn.
+    RoundRobin,
+    /// Fewest requests in flight.
+    LeastConn,
+    /// The better of two drawn at random.
+    P2c,
+    /// At random, weights ignored.
+    Random,
+    /// Weighted rendezvous hashing on the client's prefix.
+    Hash,
+    /// A ring of virtual nodes.
+    RingHash,
+    /// Maglev's permutation table.
+    Maglev,
+    /// The first that is up, in the order written.
+    Failover,
+}
+
+/// One address with a weight, member of one pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// The pool it belongs to.
+    pub pool: PoolId,
+    /// The address that answers carry and probes go to.
+    pub address: IpAddr,
+    /// The port that probes use when the check names none.
+    pub port: Option<u16>,
+    /// Its share in the pool; 0: only when every other is gone.
+    pub weight: u32,
+}

@@ -1,0 +1,3 @@
+//! Zones: master files, the tree of names, finding in it.
+
+pub mod read;
