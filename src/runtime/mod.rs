@@ -1,1 +1,3 @@
-//! runtime
+//! The clock, the published world, the keeper (its one writer), and the files they come from.
+
+pub mod watch;
