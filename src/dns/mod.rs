@@ -2,4 +2,9 @@
 //!
 //! Wire format only. Nothing here knows zones, clients or health.
 
+pub mod code;
 pub mod name;
+pub mod name_buf;
+pub mod edns;
+pub mod query;
+pub mod writer;

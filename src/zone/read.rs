@@ -60,14 +60,20 @@ impl ZoneFile {
 
     /// The records in the order they were written.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.records.iter().map(|e| Record {
+        (0..self.records.len()).map(|index| self.record(index))
+    }
+
+    /// The record at `index` in that order.
+    pub fn record(&self, index: usize) -> Record<'_> {
+        let e = &self.records[index];
+        Record {
             owner: &self.arena[e.owner as usize..][..e.owner_bytes as usize],
             rtype: e.rtype,
             ttl: e.ttl,
             rdata: &self.arena[e.rdata as usize..][..e.rdata_bytes as usize],
             file: &self.files[e.file as usize],
             line: e.line,
-        })
+        }
     }
 
     /// The serial of its SOA.
