@@ -1,11 +1,37 @@
-//! Reading master files (RFC 1035 section 5, RFC 3597).
+//! Reading master files (RFC 1035 section 5, RFC 2308 section 4, RFC 3597 section 5).
 //!
-//! Text to a [`ZoneFile`]: every record in wire form with its line. Nothing here answers queries; `tree` compiles.
+//! Text to a [`ZoneFile`]: every record in wire form with its line, or every problem with its place. The text is cut
+//! into entries here rather than by a crate's reader, which would stop at the first mistake and tell no column; entries
+//! that are all right in a file with mistakes are checked, too. Nothing here answers queries or reads files: `tree`
+//! compiles, `runtime::zone_files` reads.
 
+mod check;
+mod data;
+mod generate;
+mod odd;
+mod reader;
+mod scan;
+mod text;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::dns::name::Name;
 use crate::model::Problem;
+
+/// The mnemonic of a type: `A`, or `TYPE65280` when it has none.
+pub fn type_mnemonic(code: u16) -> String {
+    types::mnemonic(code)
+}
+
+/// The number of a type from its mnemonic in any case, or from `TYPE65280`.
+pub fn type_code(mnemonic: &str) -> Option<u16> {
+    types::code(mnemonic.as_bytes())
+}
 
 /// The records of one zone as its master file has them, in wire form, in one arena.
 #[derive(Debug, Clone)]
@@ -14,6 +40,8 @@ pub struct ZoneFile {
     pub path: PathBuf,
     /// The apex: the owner of the SOA record.
     pub apex: Name,
+    /// What works but was probably not meant.
+    pub warnings: Vec<Problem>,
     arena: Vec<u8>,
     records: Vec<Entry>,
     files: Vec<PathBuf>,
@@ -49,13 +77,20 @@ pub struct Record<'a> {
 }
 
 impl ZoneFile {
-    /// Reads the master file `path`, and those it includes, as the zone `apex` (the owner of its SOA when none).
+    /// Reads the text of the master file `path` as the zone `apex`.
+    ///
+    /// Without an apex it is the owner of the SOA record, and the origin at the start is the file's name without
+    /// `.zone`. `load` is asked for the files that are included; relative paths are taken from the including file.
     ///
     /// # Errors
-    /// All problems of the file at once.
-    pub fn read(path: &Path, apex: Option<&Name>) -> Result<ZoneFile, Vec<Problem>> {
-        let _ = (path, apex);
-        todo!()
+    /// All problems of the text at once, warnings among them.
+    pub fn parse(
+        text: &[u8],
+        path: &Path,
+        apex: Option<&Name>,
+        load: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<ZoneFile, Vec<Problem>> {
+        reader::read(text, path, apex, load)
     }
 
     /// The records in the order they were written.
@@ -78,6 +113,9 @@ impl ZoneFile {
 
     /// The serial of its SOA.
     pub fn serial(&self) -> u32 {
-        todo!()
+        let soa = self.records().find(|r| r.rtype == types::SOA).expect("a zone without an SOA is refused");
+        // Serial, refresh, retry, expire and minimum are the last five fields of four bytes.
+        let serial = soa.rdata.len().checked_sub(20).and_then(|at| soa.rdata[at..].first_chunk());
+        u32::from_be_bytes(*serial.expect("the data of an SOA is checked"))
     }
 }
