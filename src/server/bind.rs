@@ -1,0 +1,169 @@
+//! Opening the sockets, and what to tell the operator when one cannot be had.
+//!
+//! TCP comes before UDP: UDP sockets share their address (SO_REUSEPORT), so a second server started by mistake would get
+//! half of the queries; its TCP socket is refused first, before it has joined.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::model::Problem;
+use crate::server::batch;
+
+/// Datagrams the kernel keeps for a busy worker: at 100 bytes and a kernel's overhead of about 700 each, some 5,000, or
+/// a few milliseconds of a core's full load. The kernel cuts it to net.core.rmem_max.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+/// Connections the kernel completes before they are accepted; it cuts this to net.core.somaxconn.
+const BACKLOG: i32 = 1024;
+/// When port 0 was asked for, the port TCP gets may be taken for UDP; another is tried.
+const PORT_TRIES: usize = 16;
+
+/// The sockets of one listen address.
+#[derive(Debug)]
+pub struct PlainSockets {
+    /// With the real port.
+    pub address: SocketAddr,
+    /// One for each worker.
+    pub udp: Vec<Socket>,
+    /// Listening, non-blocking.
+    pub tcp: TcpListener,
+}
+
+/// Opens TCP and one UDP socket for each worker.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn plain(address: SocketAddr, workers: usize) -> Result<PlainSockets, Problem> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let tcp = stream(address, "TCP")?;
+        let real = tcp.local_addr().map_err(|error| problem(address, "TCP", &error))?;
+        match (0..workers).map(|_| udp_socket(real, true)).collect() {
+            Ok(udp) => return Ok(PlainSockets { address: real, udp, tcp }),
+            Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(problem(real, "UDP", &error)),
+        }
+    }
+}
+
+/// Opens a listening TCP socket; `what` it is for goes into the error.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn stream(address: SocketAddr, what: &str) -> Result<TcpListener, Problem> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // connections of a former run that linger in TIME_WAIT shall not hold us up
+        socket.set_reuse_address(true)?;
+        socket.bind(&SockAddr::from(address))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    };
+    open().map_err(|error| problem(address, what, &error))
+}
+
+/// Opens a UDP socket of its own, for QUIC.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn datagram(address: SocketAddr, what: &str) -> Result<std::net::UdpSocket, Problem> {
+    let open = || {
+        let socket = udp_socket(address, false)?;
+        socket.set_nonblocking(true)?;
+        Ok(std::net::UdpSocket::from(socket))
+    };
+    open().map_err(|error| problem(address, what, &error))
+}
+
+fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // 0.0.0.0 and [::] may then both be listed
+        socket.set_only_v6(true)?;
+    }
+    // as much as we are given; a smaller buffer serves, too
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
+    if for_worker {
+        socket.set_reuse_port(true)?;
+        batch::ignore_path_mtu(&socket, address.is_ipv6())?;
+        if address.ip().is_unspecified() {
+            batch::receive_destination(&socket, address.is_ipv6())?;
+        }
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+/// The fact and the way out.
+fn problem(address: SocketAddr, what: &str, error: &io::Error) -> Problem {
+    let (fact, help) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            "permission denied".to_owned(),
+            format!(
+                "run as root, or: setcap cap_net_bind_service=+ep {}, or listen on {}",
+                own_path(),
+                SocketAddr::new(address.ip(), 5300)
+            ),
+        ),
+        io::ErrorKind::AddrInUse => (
+            "another process has it".to_owned(),
+            format!("see which: ss -lnptu 'sport = :{}' (often systemd-resolved, dnsmasq or named)", address.port()),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "this machine has no such address".to_owned(),
+            "see those it has: ip address; add it, or listen on another".to_owned(),
+        ),
+        _ => (error.to_string(), "see the system's log".to_owned()),
+    };
+    Problem::error("E0401", None, format!("cannot bind {address} ({what}): {fact}")).help(help)
+}
+
+fn own_path() -> String {
+    std::env::current_exe().map_or_else(|_| "rhumb".to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_the_port_tcp_got() {
+        let sockets = plain("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        assert_ne!(sockets.address.port(), 0);
+        for udp in &sockets.udp {
+            assert_eq!(udp.local_addr().unwrap().as_socket().unwrap(), sockets.address);
+        }
+    }
+
+    #[test]
+    fn a_second_server_is_told_the_address_is_taken() {
+        let first = plain("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let problem = plain(first.address, 1).unwrap_err();
+        assert_eq!(problem.fact, format!("cannot bind {} (TCP): another process has it", first.address));
+        assert!(problem.help.unwrap().contains(&format!("sport = :{}", first.address.port())));
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_said_to_be_that() {
+        let problem = plain("192.0.2.1:5300".parse().unwrap(), 1).unwrap_err();
+        assert_eq!(problem.fact, "cannot bind 192.0.2.1:5300 (TCP): this machine has no such address");
+    }
+
+    #[test]
+    fn who_may_not_bind_is_told_three_ways_out() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let problem = problem("0.0.0.0:53".parse().unwrap(), "TCP", &denied);
+        let help = problem.help.unwrap();
+        for way in ["run as root", "setcap cap_net_bind_service=+ep /", "listen on 0.0.0.0:5300"] {
+            assert!(help.contains(way), "{help}");
+        }
+    }
+}

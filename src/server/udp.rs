@@ -1,0 +1,167 @@
+//! Who answers UDP, and how fast?
+//!
+//! A worker is a thread with its own SO_REUSEPORT socket: receive a batch, answer it from one world, send the replies.
+//! It shares nothing that is written while it answers, and waits for nothing but its socket. There is one thread for
+//! each worker and listen address: a thread that watches several sockets pays a poll for every batch, while one that
+//! waits for a quiet socket costs its stack.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use crate::responder::Transport;
+use crate::server::answer::Answer;
+use crate::server::batch::Batch;
+use crate::server::counters::Counters;
+use crate::server::counters::Tally;
+use crate::server::dice::Dice;
+
+/// How often an idle worker looks whether it shall stop.
+const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// Batches a stopping worker still answers: what was queued when it was told, and not what keeps coming.
+const DRAIN_BATCHES_MAX: usize = 64;
+
+/// Rest after a failed receive that waiting does not explain, so that a broken socket cannot spin a core.
+const RECEIVE_FAILED_REST: Duration = Duration::from_millis(10);
+
+/// The workers of one listen address.
+#[derive(Debug)]
+pub struct UdpWorkers {
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl UdpWorkers {
+    /// Starts one worker for each socket; all are bound to `address`.
+    ///
+    /// # Errors
+    /// The system's, when it refuses a thread; those already started are stopped.
+    pub fn start<A: Answer>(sockets: Vec<Socket>, address: SocketAddr, answer: &Arc<A>) -> io::Result<Self> {
+        let mut workers = UdpWorkers { threads: Vec::new(), stop: Arc::default(), counters: Vec::new() };
+        for (number, socket) in sockets.into_iter().enumerate() {
+            socket.set_read_timeout(Some(STOP_CHECK))?;
+            let counters = Arc::<Counters>::default();
+            let worker = Worker {
+                socket,
+                address,
+                answer: answer.clone(),
+                counters: counters.clone(),
+                stop: workers.stop.clone(),
+                dice: Dice::new(),
+                complained: false,
+            };
+            let name = format!("udp-{number}"); // the kernel shows 15 characters
+            workers.threads.push(thread::Builder::new().name(name).spawn(move || worker.run())?);
+            workers.counters.push(counters);
+        }
+        Ok(workers)
+    }
+
+    /// Adds what all workers counted to `sum`.
+    pub fn add_to(&self, sum: &mut Tally) {
+        self.counters.iter().for_each(|counters| counters.add_to(sum));
+    }
+
+    /// Has the workers answer what is queued and end; within about 100 ms.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Stops the workers and waits for their end.
+    pub fn join(mut self) {
+        self.stop();
+        for thread in self.threads.drain(..) {
+            // a worker that panicked outside of answering has been reported by the panic hook
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for UdpWorkers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Worker<A> {
+    socket: Socket,
+    address: SocketAddr,
+    answer: Arc<A>,
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+    dice: Dice,
+    complained: bool,
+}
+
+impl<A: Answer> Worker<A> {
+    fn run(mut self) {
+        let mut batch = Batch::new(self.address.is_ipv6(), self.address.ip().is_unspecified());
+        while !self.stop.load(Relaxed) {
+            self.receive_and_answer(&mut batch, true);
+        }
+        for _ in 0..DRAIN_BATCHES_MAX {
+            if !self.receive_and_answer(&mut batch, false) {
+                break;
+            }
+        }
+    }
+
+    /// One batch; whether there was one.
+    fn receive_and_answer(&mut self, batch: &mut Batch, wait: bool) -> bool {
+        match batch.receive(&self.socket, wait) {
+            Ok(count) => self.answer_batch(batch, count),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return false;
+            }
+            Err(error) => {
+                self.complain(&format!("receiving failed: {error}"));
+                thread::sleep(RECEIVE_FAILED_REST);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn answer_batch(&mut self, batch: &mut Batch, count: usize) {
+        let mut tally = Tally { queries: count as u64, ..Tally::default() };
+        // A panic is a defect of ours; it may cost one answer, not the worker.
+        while catch_unwind(AssertUnwindSafe(|| self.answer_rest(batch, &mut tally))).is_err() {
+            batch.fail_one();
+            tally.panics += 1;
+            tally.responses[2] += 1;
+            self.complain("answering a query panicked; SERVFAIL was sent. Please report this");
+        }
+        tally.unsent += batch.send(&self.socket) as u64;
+        self.counters.add(&tally);
+    }
+
+    /// Answers what is left of the batch, from one world.
+    fn answer_rest(&mut self, batch: &mut Batch, tally: &mut Tally) {
+        let pinned = self.answer.pin();
+        let too_long = batch.answer(|query, out| {
+            let random = self.dice.roll();
+            let outcome = self.answer.answer(&pinned, query.bytes, query.source, Transport::Udp, random, out);
+            tally.count(&outcome);
+            outcome.bytes
+        });
+        tally.ignored += too_long as u64;
+    }
+
+    /// Once for each worker: what is wrong with one datagram is wrong with many.
+    #[cold]
+    fn complain(&mut self, what: &str) {
+        if !self.complained {
+            self.complained = true;
+            tracing::error!(address = %self.address, "UDP worker: {what} (said once; see the counters)");
+        }
+    }
+}
