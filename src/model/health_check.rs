@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `[health_check.*]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HealthCheck {
     /// Its key in the configuration.
     pub name: String,
@@ -24,7 +24,7 @@ pub struct HealthCheck {
 }
 
 /// What a probe does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CheckKind {
     /// Nothing: the endpoint counts as up.
     None,
@@ -52,7 +52,7 @@ pub enum CheckKind {
 }
 
 /// Status codes from `first` to `last`, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StatusRange {
     /// The lowest that passes.
     pub first: u16,
@@ -61,7 +61,7 @@ pub struct StatusRange {
 }
 
 /// What must be found in the first 64 KiB of a probe's response body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Body {
     /// This text, anywhere.
     Contains(String),

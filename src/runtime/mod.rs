@@ -1,4 +1,8 @@
 //! The clock, the published world, the keeper (its one writer), and the files they come from.
 
+pub mod clock;
+pub mod swap;
+pub mod state;
+pub mod keeper;
 pub mod watch;
 pub mod zone_files;

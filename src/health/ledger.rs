@@ -1,0 +1,332 @@
+//! What is believed, and what is asked next: the health of everything, as one value that is told what happened.
+//!
+//! The keeper's core. It owns every belief, the schedule and the table made of them; events and the time come in,
+//! probes to start and turned standings come out. It never waits, logs or writes, so a failover is played in virtual
+//! time with the very code that runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::health::belief::{Belief, Standing};
+use crate::health::forced::Forced;
+use crate::health::journal::{Journal, Turn};
+use crate::health::probe::ProbeResult;
+use crate::health::schedule::Schedule;
+use crate::health::standings::{EndpointKey, Standings, Subject};
+use crate::health::table::{HealthTable, PoolHealth};
+use crate::health::target::{Job, Target, TargetId, targets};
+use crate::model::{EndpointId, Model, Moment, PoolId};
+
+/// What an event came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    /// Whether queries must see a new table at all.
+    pub changed: bool,
+    /// Whether something may be answered now that might not, or the reverse: publish at once.
+    pub flipped: bool,
+    /// The standings that turned, in order; they are in the journal already.
+    pub turns: Vec<Turn>,
+}
+
+impl Step {
+    /// This and what came after it.
+    pub fn and(mut self, next: Step) -> Step {
+        self.turns.extend(next.turns);
+        Step { changed: self.changed | next.changed, flipped: self.flipped | next.flipped, turns: self.turns }
+    }
+}
+
+/// One target and whom it speaks for.
+#[derive(Debug)]
+struct Watched {
+    target: Arc<Target>,
+    endpoints: Vec<EndpointId>,
+    /// When the last probe started.
+    started: Moment,
+    /// Whether a first result is still owed.
+    unheard: bool,
+}
+
+/// The health of everything in one model.
+#[derive(Debug)]
+pub struct Ledger {
+    model: Arc<Model>,
+    standings: Standings,
+    table: HealthTable,
+    schedule: Schedule,
+    watched: HashMap<TargetId, Watched>,
+    next_id: u64,
+    /// Targets of which no probe has ended yet.
+    unheard: usize,
+    journal: Journal,
+}
+
+impl Ledger {
+    /// Nothing is known but what is recalled from before a restart; every probe is due within its fast interval.
+    pub fn new(model: Arc<Model>, recalled: &HashMap<EndpointKey, Standing>, seed: u64, now: Moment) -> Self {
+        let standings = Standings::recalled(&model, recalled, now);
+        let table = HealthTable::new(&model, &standings, now);
+        let mut ledger = Ledger {
+            model,
+            standings,
+            table,
+            schedule: Schedule::new(seed),
+            watched: HashMap::new(),
+            next_id: 0,
+            unheard: 0,
+            journal: Journal::default(),
+        };
+        ledger.watch_targets(None, now);
+        ledger
+    }
+
+    /// The probes that are due. Exactly one [`Ledger::probed`] is owed for each; until then it is not asked again.
+    pub fn due(&mut self, now: Moment) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        while let Some((id, _)) = self.schedule.pop_due(now) {
+            if let Some(watched) = self.watched.get_mut(&id) {
+                watched.started = now;
+                jobs.push(Job { id, target: watched.target.clone() });
+            }
+        }
+        jobs
+    }
+
+    /// When [`Ledger::due`] has something next.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.schedule.next_due()
+    }
+
+    /// A probe ended. Results of targets that are no longer watched are dropped.
+    pub fn probed(&mut self, id: TargetId, result: &ProbeResult, now: Moment) -> Step {
+        let Some(watched) = self.watched.get_mut(&id) else { return Step::default() };
+        self.unheard -= usize::from(std::mem::take(&mut watched.unheard));
+        let (target, started, endpoints) = (watched.target.clone(), watched.started, watched.endpoints.clone());
+        let former = self.pace(&target, &endpoints);
+        let step = endpoints
+            .iter()
+            .fold(Step::default(), |step, endpoint| step.and(self.learn(*endpoint, &target, result, now)));
+        let pace = self.pace(&target, &endpoints);
+        if pace > former {
+            self.schedule.slackened(id, started, now, former, pace);
+        } else {
+            self.schedule.again(id, started, now, pace);
+        }
+        step
+    }
+
+    /// A new model takes effect: what is known stays known (see [`Standings::carried_over`]).
+    pub fn reloaded(&mut self, model: Arc<Model>, now: Moment) {
+        let next = self.standings.carried_over(&self.model, &model, now);
+        let former = std::mem::replace(&mut self.standings, next);
+        self.model = model;
+        self.watch_targets(Some(&former), now);
+        self.table = HealthTable::new(&self.model, &self.standings, now);
+    }
+
+    /// An operator ordered something of a subject, or takes an order back.
+    pub fn forced(&mut self, subject: Subject, forced: Option<Forced>, now: Moment) -> Step {
+        let from = self.words(subject);
+        let reason = match &forced {
+            Some(forced) => format!("{} by {}", forced.reason, forced.by),
+            None => "order ended".to_owned(),
+        };
+        self.standings.force(subject, forced);
+        let mut step = self.refresh(subject, now);
+        let to = self.words(subject);
+        if from != to {
+            let (kind, name) = self.name(subject);
+            step.turns.insert(0, Turn { at: now, kind, name, from, to, after: 0, reason, effective: to });
+        }
+        self.write(&step);
+        step
+    }
+
+    /// Ends the orders whose time is over and counts down the others.
+    pub fn expire(&mut self, now: Moment) -> Step {
+        let timed: Vec<(Subject, bool)> = self
+            .standings
+            .orders()
+            .filter(|(_, forced)| forced.until.is_some())
+            .map(|(subject, forced)| (subject, forced.holds_at(now)))
+            .collect();
+        timed.into_iter().fold(Step::default(), |step, (subject, holds)| {
+            step.and(if holds { self.refresh(subject, now) } else { self.forced(subject, None, now) })
+        })
+    }
+
+    /// Whether every target was asked at least once.
+    pub fn first_round_done(&self) -> bool {
+        self.unheard == 0
+    }
+
+    /// How many targets were never heard of yet, and how many there are.
+    pub fn unheard(&self) -> (usize, usize) {
+        (self.unheard, self.watched.len())
+    }
+
+    /// The model everything here is about.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Every belief and order.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// What is believed of one endpoint.
+    pub fn belief(&self, id: EndpointId) -> &Belief {
+        &self.standings.endpoints[id.index()]
+    }
+
+    /// What queries read.
+    pub fn table(&self) -> &HealthTable {
+        &self.table
+    }
+
+    /// The last turns.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The target that speaks for an endpoint, if it is probed.
+    pub fn target_of(&self, endpoint: EndpointId) -> Option<TargetId> {
+        self.watched.iter().find(|(_, watched)| watched.endpoints.contains(&endpoint)).map(|(id, _)| *id)
+    }
+
+    /// Lines the targets up with the model: kept where equal, first asked within the fast interval where new. An
+    /// endpoint that is new at a target we know is believed what the target showed, so renaming a pool loses nothing.
+    fn watch_targets(&mut self, standings: Option<&Standings>, now: Moment) {
+        let former: HashMap<Arc<Target>, TargetId> =
+            self.watched.iter().map(|(id, w)| (w.target.clone(), *id)).collect();
+        let mut watched = HashMap::with_capacity(self.model.endpoints.len());
+        // In the order of the model: a hash map's own order is not the same in every run.
+        let mut wanted: Vec<(Target, Vec<EndpointId>)> = targets(&self.model).into_iter().collect();
+        wanted.sort_by_key(|(_, endpoints)| endpoints[0]);
+        for (target, endpoints) in wanted {
+            if let Some(mut known) = former.get(&target).and_then(|id| Some((*id, self.watched.remove(id)?))) {
+                let former = std::mem::replace(&mut known.1.endpoints, endpoints);
+                if let Some(belief) = standings.and_then(|s| s.endpoints.get(former.first()?.index())) {
+                    self.adopt(&known.1.endpoints, belief);
+                }
+                watched.insert(known.0, known.1);
+                continue;
+            }
+            let id = TargetId(self.next_id);
+            self.next_id += 1;
+            self.schedule.first(id, now, target.check.fast.min(target.check.interval));
+            watched.insert(id, Watched { target: Arc::new(target), endpoints, started: now, unheard: true });
+        }
+        self.unheard = watched.values().filter(|w| w.unheard).count();
+        self.schedule.retain(|id| watched.contains_key(&id));
+        self.watched = watched;
+    }
+
+    /// Gives a belief to those of its endpoints that have none of their own; orders stay theirs.
+    fn adopt(&mut self, endpoints: &[EndpointId], belief: &Belief) {
+        for id in endpoints {
+            let own = &mut self.standings.endpoints[id.index()];
+            if own.standing() == Standing::Unknown && own.last().is_none() {
+                *own = belief.clone().under(own.forced.take());
+            }
+        }
+    }
+
+    /// The shortest wait that any of the endpoints asks for: they may disagree when one joined later.
+    fn pace(&self, target: &Target, endpoints: &[EndpointId]) -> Duration {
+        let waits = endpoints.iter().map(|id| self.belief(*id).next_probe_in(&target.check));
+        waits.min().unwrap_or(target.check.interval)
+    }
+
+    /// One endpoint's belief after a result.
+    fn learn(&mut self, id: EndpointId, target: &Target, result: &ProbeResult, now: Moment) -> Step {
+        let slot = &mut self.standings.endpoints[id.index()];
+        let before = slot.standing();
+        let belief = std::mem::replace(slot, Belief::unprobed(now)).after(&target.check, result.clone(), now);
+        let (after, effective) = (belief.standing(), belief.effective());
+        let in_a_row = belief.last().map_or(0, |last| last.in_a_row);
+        *slot = belief;
+        let mut step = self.refresh(Subject::Endpoint(id), now);
+        if before != after {
+            let (kind, name) = self.name(Subject::Endpoint(id));
+            let (from, to, reason) = (before.words(), after.words(), result.to_string());
+            step.turns.insert(0, Turn { at: now, kind, name, from, to, after: in_a_row, reason, effective });
+        }
+        self.write(&step);
+        step
+    }
+
+    /// Brings the table up to date after a change to `subject`; tells which pools turned.
+    fn refresh(&mut self, subject: Subject, now: Moment) -> Step {
+        match subject {
+            Subject::Endpoint(id) => {
+                let pool = self.model.endpoint(id).pool;
+                let (before, pool_before) = (self.table.endpoint(id), self.table.pool(pool));
+                let changed = self.table.refresh(&self.model, &self.standings, id, now);
+                let after = self.table.endpoint(id);
+                let flipped = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
+                Step { changed, flipped, turns: Vec::new() }.and(self.pool_step(pool, pool_before, now))
+            }
+            Subject::Pool(id) => self.refresh_pool(id, now),
+            Subject::Region(id) => {
+                let pools = self.model.pools.iter().enumerate().filter(|(_, pool)| pool.region == id);
+                let pools: Vec<PoolId> = pools.map(|(i, _)| PoolId::from(i)).collect();
+                pools.into_iter().fold(Step::default(), |step, pool| step.and(self.refresh_pool(pool, now)))
+            }
+        }
+    }
+
+    fn refresh_pool(&mut self, id: PoolId, now: Moment) -> Step {
+        let before = self.table.pool(id);
+        self.table.refresh_pool(&self.model, &self.standings, id, now);
+        self.pool_step(id, before, now)
+    }
+
+    /// What it means that a pool was `before` and is now as the table says.
+    fn pool_step(&self, id: PoolId, before: PoolHealth, now: Moment) -> Step {
+        let after = self.table.pool(id);
+        let turned = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
+        let turn = turned.then(|| {
+            let pool = self.model.pool(id);
+            let (kind, name) = self.name(Subject::Pool(id));
+            let (from, to) = (pool_words(before), pool_words(after));
+            let reason = format!("{} of {} up (min {})", after.healthy, pool.endpoints.len(), pool.min_healthy);
+            Turn { at: now, kind, name, from, to, after: 0, reason, effective: to }
+        });
+        Step { changed: before != after, flipped: turned, turns: turn.into_iter().collect() }
+    }
+
+    fn write(&mut self, step: &Step) {
+        step.turns.iter().for_each(|turn| self.journal.write(turn.clone()));
+    }
+
+    /// What counts for a subject, in operators' words.
+    fn words(&self, subject: Subject) -> &'static str {
+        match subject {
+            Subject::Endpoint(id) => self.belief(id).effective(),
+            Subject::Pool(_) | Subject::Region(_) => self.standings.forced(subject).map_or("up", |f| f.order.words()),
+        }
+    }
+
+    fn name(&self, subject: Subject) -> (&'static str, String) {
+        match subject {
+            Subject::Endpoint(id) => {
+                let endpoint = self.model.endpoint(id);
+                ("endpoint", format!("{}/{}", self.model.pool(endpoint.pool).name, endpoint.address))
+            }
+            Subject::Pool(id) => ("pool", self.model.pool(id).name.clone()),
+            Subject::Region(id) => ("region", self.model.region(id).name.clone()),
+        }
+    }
+}
+
+fn pool_words(pool: PoolHealth) -> &'static str {
+    match (pool.usable, pool.withdrawn) {
+        (_, true) => "withdrawn",
+        (true, false) => "up",
+        (false, false) => "down",
+    }
+}

@@ -1,0 +1,386 @@
+//! Who changes what is believed? Only the keeper.
+//!
+//! It owns the [`Ledger`], reads one closed [`Event`] from a bounded channel, and is the only one that publishes a
+//! [`World`]. Whatever has gathered in the channel is worked off before anything is published, so a burst becomes one
+//! world; a flip is in the next answer, and what only changes a TTL waits up to [`TTL_LATE_MAX`].
+//!
+//! ```text
+//!            jobs                    Event::Probed
+//!   keeper ────────→ prober::run ───────────────────→ keeper ──→ Published ──→ queries
+//!      ↑ Event::Reloaded (files), Event::Forced (operators), Event::Stop
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::health::forced::Forced;
+use crate::health::journal::Turn;
+use crate::health::ledger::{Ledger, Step};
+use crate::health::probe::ProbeResult;
+use crate::health::standings::Subject;
+use crate::health::target::{Job, TargetId};
+use crate::model::Moment;
+use crate::runtime::clock::Clock;
+use crate::runtime::state::{self, StateFile};
+use crate::runtime::swap::Published;
+use crate::snapshot::Snapshot;
+use crate::world::World;
+
+/// The most events that wait; probers and operators wait in turn when it is full.
+const EVENTS_MAX: usize = 4096;
+/// The most events worked off before what they changed is published: a few milliseconds' worth.
+const BURST_MAX: usize = 1024;
+/// How long a change of nothing but TTLs may wait for others before it is published. A world costs a copy of the health
+/// table; in a large outage thousands of beliefs move each second, and a TTL a tenth of a second old harms nobody.
+const TTL_LATE_MAX: Duration = Duration::from_millis(100);
+/// How often what needs no event is looked after: orders that end, standings to save.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What the keeper is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A probe ended.
+    Probed {
+        /// The job's id.
+        id: TargetId,
+        /// What it found.
+        result: ProbeResult,
+    },
+    /// A new snapshot is ready; the reply is the generation that now serves it.
+    Reloaded {
+        /// It is served from now on.
+        snapshot: Arc<Snapshot>,
+        /// Told when queries see it.
+        reply: oneshot::Sender<u64>,
+    },
+    /// An operator orders something of a region, pool or endpoint, or takes an order back.
+    Forced {
+        /// `region/X`, `pool/X` or `endpoint/POOL/ADDRESS`.
+        subject: String,
+        /// The order; none ends it.
+        forced: Option<Forced>,
+        /// Told when queries see it, or what is wrong with the subject.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Somebody wants to look at what is believed; the closure must be quick.
+    Asked(Question),
+    /// Save what is known and end.
+    Stop,
+}
+
+/// A look at what is believed.
+pub struct Question(Box<dyn FnOnce(&Ledger) + Send>);
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Question")
+    }
+}
+
+/// The keeper has ended; the process is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the server is stopping")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// How everybody else speaks to the keeper.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    /// What queries read.
+    pub published: Arc<Published>,
+    events: mpsc::Sender<Event>,
+    ready: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Where events go.
+    pub fn events(&self) -> mpsc::Sender<Event> {
+        self.events.clone()
+    }
+
+    /// Serves another snapshot; returns its generation when queries see it.
+    ///
+    /// # Errors
+    /// When the keeper has ended.
+    pub async fn reload(&self, snapshot: Arc<Snapshot>) -> Result<u64, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Reloaded { snapshot, reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Looks at what is believed.
+    ///
+    /// # Errors
+    /// When the keeper has ended.
+    pub async fn ask<T: Send + 'static>(&self, look: impl FnOnce(&Ledger) -> T + Send + 'static) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let asked = Event::Asked(Question(Box::new(move |ledger| drop(reply.send(look(ledger))))));
+        self.events.send(asked).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Whether the first round of probes is over, or was waited for long enough.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits until [`Handle::is_ready`].
+    pub async fn ready(&self) {
+        // An error means that the keeper has ended: there is nothing left to wait for.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Asks the keeper to save what is known and end.
+    pub async fn stop(&self) {
+        // An error means that it has ended already.
+        let _ = self.events.send(Event::Stop).await;
+    }
+}
+
+/// The one writer.
+#[derive(Debug)]
+pub struct Keeper {
+    clock: Clock,
+    ledger: Ledger,
+    snapshot: Arc<Snapshot>,
+    generation: u64,
+    published: Arc<Published>,
+    events: mpsc::Receiver<Event>,
+    jobs: mpsc::UnboundedSender<Job>,
+    ready: watch::Sender<bool>,
+    /// When to say ready whatever is still unheard of.
+    ready_at_last: Moment,
+    state: Option<StateFile>,
+    saving: Option<JoinHandle<()>>,
+    unsaved: bool,
+    /// Since when a change waits to be published.
+    unpublished: Option<Moment>,
+}
+
+impl Keeper {
+    /// A keeper of this snapshot, what others speak to it by, and the probes it wants (for `prober::run`).
+    ///
+    /// Last-known standings are read from the snapshot's `state_dir`. Nothing is probed before [`Keeper::run`].
+    pub fn new(snapshot: Arc<Snapshot>, clock: Clock) -> (Keeper, Handle, mpsc::UnboundedReceiver<Job>) {
+        let now = clock.now();
+        let model = snapshot.model.clone();
+        let state = model.server.state_dir.as_deref().and_then(open_state);
+        let recalled = state.as_ref().map(|state| state.read(now)).unwrap_or_default();
+        if let Some(problem) = recalled.1 {
+            warn!("{problem}");
+        }
+        // The time is seed enough: all that matters is that servers started together do not probe in step.
+        let ledger = Ledger::new(model.clone(), &recalled.0, now.0, now);
+        let world = World { snapshot: snapshot.clone(), health: ledger.table().clone(), generation: 1 };
+        let published = Published::new(world);
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        // Bounded by the ledger: at most one job for each target is out.
+        let (jobs, jobs_out) = mpsc::unbounded_channel();
+        let (ready, is_ready) = watch::channel(false);
+        let handle = Handle { published: published.clone(), events: events_in, ready: is_ready };
+        let keeper = Keeper {
+            clock,
+            ledger,
+            snapshot,
+            generation: 1,
+            published,
+            events,
+            jobs,
+            ready,
+            ready_at_last: now + model.server.start_timeout,
+            state,
+            saving: None,
+            unsaved: true,
+            unpublished: None,
+        };
+        (keeper, handle, jobs_out)
+    }
+
+    /// Runs until told to stop, or until nobody is left to speak to it.
+    pub async fn run(mut self) {
+        let mut next_round = self.clock.now() + ROUND;
+        self.say_ready();
+        loop {
+            let wake = self.wake_at(next_round);
+            let event = tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => Some(event),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wake.into()) => None,
+            };
+            if let Some(event) = event
+                && !self.burst(event)
+            {
+                break;
+            }
+            let now = self.clock.now();
+            if now >= next_round {
+                next_round = now + ROUND;
+                self.round(now);
+            }
+            self.publish_late(now);
+            self.start_probes(now);
+            self.say_ready();
+        }
+        self.save_at_last().await;
+    }
+
+    /// When something is to be done although nothing happened.
+    fn wake_at(&self, next_round: Moment) -> std::time::Instant {
+        let late = self.unpublished.map(|since| since + TTL_LATE_MAX);
+        let ready = (!*self.ready.borrow()).then_some(self.ready_at_last);
+        let wake = [self.ledger.next_due(), late, ready].into_iter().flatten().fold(next_round, Moment::min);
+        self.clock.instant(wake)
+    }
+
+    /// Works off what has gathered, then publishes a flip; false: told to stop.
+    fn burst(&mut self, first: Event) -> bool {
+        let mut flipped = false;
+        let mut next = Some(first);
+        for _ in 0..BURST_MAX {
+            let Some(event) = next.take().or_else(|| self.events.try_recv().ok()) else { break };
+            match event {
+                Event::Probed { id, result } => {
+                    let step = self.probed(id, &result);
+                    flipped |= self.note(&step);
+                }
+                Event::Reloaded { snapshot, reply } => {
+                    self.reload(snapshot);
+                    flipped = false;
+                    // Nobody waits for it any more: the reload holds all the same.
+                    let _ = reply.send(self.generation);
+                }
+                Event::Forced { subject, forced, reply } => {
+                    let outcome = self.force(&subject, forced);
+                    let _ = reply.send(outcome);
+                }
+                Event::Asked(Question(look)) => look(&self.ledger),
+                Event::Stop => return false,
+            }
+        }
+        if flipped {
+            self.publish();
+        }
+        true
+    }
+
+    fn probed(&mut self, id: TargetId, result: &ProbeResult) -> Step {
+        debug!(target = id.0, passed = result.passed, took_us = result.took.as_micros() as u64, "probe: {result}");
+        self.ledger.probed(id, result, self.clock.now())
+    }
+
+    fn reload(&mut self, snapshot: Arc<Snapshot>) {
+        self.ledger.reloaded(snapshot.model.clone(), self.clock.now());
+        self.snapshot = snapshot;
+        self.generation += 1;
+        self.unsaved = true;
+        self.publish();
+    }
+
+    fn force(&mut self, subject: &str, forced: Option<Forced>) -> Result<(), String> {
+        let found = Subject::named(self.ledger.model(), subject);
+        let subject = found.ok_or_else(|| format!("there is no `{subject}`"))?;
+        let step = self.ledger.forced(subject, forced, self.clock.now());
+        self.note(&step);
+        self.publish();
+        Ok(())
+    }
+
+    /// Logs what turned and remembers what is to be published and saved; whether it must be published at once.
+    fn note(&mut self, step: &Step) -> bool {
+        step.turns.iter().for_each(log);
+        self.unsaved |= !step.turns.is_empty();
+        if step.changed && self.unpublished.is_none() {
+            self.unpublished = Some(self.clock.now());
+        }
+        step.flipped
+    }
+
+    fn publish(&mut self) {
+        let (snapshot, health) = (self.snapshot.clone(), self.ledger.table().clone());
+        self.published.publish(World { snapshot, health, generation: self.generation });
+        self.unpublished = None;
+    }
+
+    /// Publishes what changed only TTLs, when it has waited long enough.
+    fn publish_late(&mut self, now: Moment) {
+        if self.unpublished.is_some_and(|since| now - since >= TTL_LATE_MAX) {
+            self.publish();
+        }
+    }
+
+    fn start_probes(&mut self, now: Moment) {
+        for job in self.ledger.due(now) {
+            // An error means that the prober has ended, which it does only when we are stopping.
+            let _ = self.jobs.send(job);
+        }
+    }
+
+    fn say_ready(&mut self) {
+        let ready = self.ledger.first_round_done() || self.clock.now() >= self.ready_at_last;
+        if !ready || *self.ready.borrow() {
+            return;
+        }
+        let (unheard, all) = self.ledger.unheard();
+        if unheard > 0 {
+            warn!("ready without {unheard} of {all} first probes: start_timeout is over");
+        } else {
+            info!("first round of {all} probes done");
+        }
+        self.ready.send_replace(true);
+    }
+
+    fn round(&mut self, now: Moment) {
+        let step = self.ledger.expire(now);
+        if self.note(&step) {
+            self.publish();
+        }
+        self.save(now);
+    }
+
+    /// Saves what turned since the last time, off this thread: a disk may take its time. One write at a time.
+    fn save(&mut self, now: Moment) {
+        let busy = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
+        let Some(state) = self.state.clone().filter(|_| self.unsaved && !busy) else { return };
+        let text = state::text(&self.ledger, now);
+        self.saving = Some(tokio::task::spawn_blocking(move || write_state(&state, &text)));
+        self.unsaved = false;
+    }
+
+    async fn save_at_last(mut self) {
+        if let Some(saving) = self.saving.take() {
+            // A write that panicked has nothing to add to the one that follows.
+            let _ = saving.await;
+        }
+        if let Some(state) = &self.state {
+            write_state(state, &state::text(&self.ledger, self.clock.now()));
+        }
+    }
+}
+
+fn open_state(dir: &std::path::Path) -> Option<StateFile> {
+    let opened = StateFile::open(dir);
+    opened.inspect_err(|error| warn!("state_dir {}: {error}; no standing survives a restart", dir.display())).ok()
+}
+
+fn write_state(state: &StateFile, text: &str) {
+    if let Err(error) = state.write(text) {
+        warn!("last-known standings are not saved: {error}");
+    }
+}
+
+/// One line for each standing that turned.
+fn log(turn: &Turn) {
+    info!("{turn}");
+}
