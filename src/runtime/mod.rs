@@ -4,5 +4,6 @@ pub mod clock;
 pub mod swap;
 pub mod state;
 pub mod keeper;
+pub mod config_files;
 pub mod watch;
 pub mod zone_files;

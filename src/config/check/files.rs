@@ -1,0 +1,51 @@
+//! Whether the files that are named exist, so that a wrong path is told where it was written.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::config::Files;
+use crate::config::Seen;
+use crate::config::codes;
+use crate::config::reports::Reports;
+use crate::config::source::Written;
+use crate::config::spec::Spec;
+
+/// Looks for every file that will be read. `state_dir` and the socket's directory are made when they are needed.
+pub fn files(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) {
+    if let Some(directory) = &spec.server.zones_dir
+        && files.look(&directory.value) != Seen::Directory
+    {
+        missing(reports, "zone directory", directory, files.look(&directory.value));
+    }
+    for (what, path) in named(spec) {
+        if files.look(&path.value) != Seen::File {
+            missing(reports, what, path, files.look(&path.value));
+        }
+    }
+}
+
+fn named(spec: &Spec) -> Vec<(&'static str, &Written<PathBuf>)> {
+    let mut out: Vec<(&str, &Written<PathBuf>)> = Vec::new();
+    out.extend(spec.geo.databases.iter().flat_map(|list| &list.items).map(|path| ("database", path)));
+    out.extend(spec.geo.latency.iter().map(|path| ("latency table", path)));
+    out.extend(spec.zones.iter().filter_map(|zone| zone.file.as_ref()).map(|path| ("zone file", path)));
+    out.extend(spec.tls.iter().filter_map(|tls| tls.value.certificate.as_ref()).map(|path| ("certificate", path)));
+    out.extend(spec.tls.iter().filter_map(|tls| tls.value.key_file.as_ref()).map(|path| ("key", path)));
+    out.extend(spec.checks.iter().filter_map(|c| c.value.ca_file.as_ref()).map(|path| ("CA file", path)));
+    out
+}
+
+fn missing(reports: &mut Reports<'_>, what: &str, path: &Written<PathBuf>, seen: Seen) {
+    let shown = path.value.display();
+    let fact = match seen {
+        Seen::Nothing => format!("the {what} {shown} does not exist"),
+        Seen::Directory => format!("the {what} {shown} is a directory"),
+        Seen::File => format!("the {what} {shown} is a file"),
+    };
+    let from = match reports.sources().directory(path.span) {
+        here if here == Path::new("") => "the current directory".to_owned(),
+        directory => format!("`{}`", directory.display()),
+    };
+    let help = path.value.is_relative().then(|| format!("relative paths begin in the directory of this file, {from}"));
+    reports.error(codes::NO_FILE, path.span, fact).help(help);
+}

@@ -1,0 +1,155 @@
+//! `[server]`, `[tls.*]` and `[admin]`: sockets that do not collide, certificates where they are needed.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::codes;
+use crate::config::fields::List;
+use crate::config::reports::Reports;
+use crate::config::source::Written;
+use crate::config::spec::Spec;
+use crate::config::spec::server::Server;
+use crate::model::AdminSettings;
+use crate::model::ServerSettings;
+use crate::model::TlsFiles;
+
+use super::names::Names;
+
+/// `[server]`.
+pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> ServerSettings {
+    let server = &spec.server;
+    sockets(reports, server);
+    certificate(reports, server);
+    let default = ServerSettings::default();
+    let number = |written: &Option<Written<u64>>, default| written.as_ref().map_or(default, |w| w.value as usize);
+    ServerSettings {
+        listen: server.listen.as_ref().map_or_else(everywhere, values),
+        zones_dir: server.zones_dir.as_ref().map(|w| w.value.clone()),
+        state_dir: server.state_dir.as_ref().map(|w| w.value.clone()),
+        udp_workers: number(&server.udp_workers, default.udp_workers),
+        dot: server.dot.as_ref().map_or_else(Vec::new, values),
+        doq: server.doq.as_ref().map_or_else(Vec::new, values),
+        doh: server.doh.as_ref().map_or_else(Vec::new, values),
+        tls: server.tls.as_ref().and_then(|name| names.tls.resolve(reports, "[server]", name)),
+        udp_payload_max: server.udp_payload_max.as_ref().map_or(default.udp_payload_max, |w| w.value as u16),
+        nsid: server.nsid.as_ref().map(|w| w.value.clone()),
+        version: server.version.as_ref().map(|w| w.value.clone()),
+        start_timeout: server.start_timeout.as_ref().map_or(default.start_timeout, |w| w.value),
+        tcp_connections_max: number(&server.tcp_connections_max, default.tcp_connections_max),
+        tcp_connections_per_client_max: number(
+            &server.tcp_connections_per_client_max,
+            default.tcp_connections_per_client_max,
+        ),
+        tcp_idle: server.tcp_idle.as_ref().map_or(default.tcp_idle, |w| w.value),
+        proxy_protocol_from: server.proxy_protocol_from.as_ref().map_or_else(Vec::new, values),
+        transfer_to: server.transfer_to.as_ref().map_or_else(Vec::new, values),
+    }
+}
+
+/// What a name server does when nobody says where: port 53 of every address.
+fn everywhere() -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::UNSPECIFIED, 53).into(), (Ipv6Addr::UNSPECIFIED, 53).into()]
+}
+
+fn values<T: Clone>(list: &List<T>) -> Vec<T> {
+    list.items.iter().map(|item| item.value.clone()).collect()
+}
+
+/// `[tls.*]`.
+pub fn tls(spec: &Spec) -> Vec<TlsFiles> {
+    let path = |written: &Option<Written<PathBuf>>| written.as_ref().map_or_else(PathBuf::new, |w| w.value.clone());
+    let files = spec.tls.iter().map(|tls| TlsFiles {
+        name: tls.name.value.clone(),
+        certificate: path(&tls.value.certificate),
+        key_file: path(&tls.value.key_file),
+    });
+    files.collect()
+}
+
+/// `[admin]`.
+pub fn admin(spec: &Spec) -> AdminSettings {
+    AdminSettings { socket: spec.admin.socket.as_ref().map(|w| w.value.clone()) }
+}
+
+fn certificate(reports: &mut Reports<'_>, server: &Server) {
+    if server.tls.is_some() {
+        return;
+    }
+    for (key, list) in [("dot", &server.dot), ("doq", &server.doq), ("doh", &server.doh)] {
+        if let Some(list) = list.as_ref().filter(|list| !list.items.is_empty()) {
+            let fact = format!("`{key}` is encrypted, and [server] has no `tls`");
+            let help = "add `tls = \"NAME\"` to [server], and a section [tls.NAME]".to_owned();
+            reports.error(codes::NO_CERTIFICATE, list.span, fact).help(help);
+        }
+    }
+}
+
+/// A socket that some key claims, over UDP or over TCP.
+struct Claim<'s> {
+    key: &'static str,
+    udp: bool,
+    socket: &'s Written<SocketAddr>,
+}
+
+/// A socket belongs to one key. `dot` and `doq` may share a port: one is TCP, the other UDP.
+fn sockets(reports: &mut Reports<'_>, server: &Server) {
+    let lists = [
+        ("listen", true, &server.listen),
+        ("listen", false, &server.listen),
+        ("dot", false, &server.dot),
+        ("doq", true, &server.doq),
+        ("doh", false, &server.doh),
+    ];
+    let mut claims: Vec<Claim<'_>> = Vec::new();
+    for (key, udp, list) in lists {
+        for socket in list.iter().flat_map(|list| &list.items) {
+            let claim = Claim { key, udp, socket };
+            // Port 0 is a different port each time.
+            let before = claims.iter().find(|c| c.socket.value.port() != 0 && c.udp == udp && overlap(c, &claim));
+            if let Some(before) = before {
+                collision(reports, before, &claim);
+            }
+            claims.push(claim);
+        }
+    }
+    let encrypted = [&server.dot, &server.doq, &server.doh].into_iter().flatten().any(|list| !list.items.is_empty());
+    if let Some(listen) = &server.listen
+        && listen.items.is_empty()
+        && listen.complete
+        && !encrypted
+    {
+        let help = "write `listen = [\"0.0.0.0:53\", \"[::]:53\"]`, or leave it out for that".to_owned();
+        reports.error(codes::EMPTY, listen.span, "the server listens nowhere").help(help);
+    }
+}
+
+fn overlap(a: &Claim<'_>, b: &Claim<'_>) -> bool {
+    let (a, b) = (a.socket.value, b.socket.value);
+    let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && one.is_ipv4() == other.is_ipv4();
+    a.port() == b.port() && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
+
+fn collision(reports: &mut Reports<'_>, before: &Claim<'_>, claim: &Claim<'_>) {
+    let (socket, other) = (claim.socket.value, before.socket.value);
+    let transport = if claim.udp { "UDP" } else { "TCP" };
+    if before.key == claim.key {
+        // Both transports of `listen` say the same.
+        if claim.key == "listen" && !claim.udp {
+            return;
+        }
+        if socket == other {
+            let help = "keep one of them".to_owned();
+            reports.error(codes::SOCKET, claim.socket.span, format!("`{socket}` is listed twice")).help(help);
+        } else {
+            let fact = format!("`{socket}` and `{other}` cover one another");
+            reports.warning(codes::COVERED, claim.socket.span, fact).help("keep the wildcard alone".to_owned());
+        }
+        return;
+    }
+    let fact = format!("`{}` claims {transport} socket {socket}, which `{}` has as {other}", claim.key, before.key);
+    let help = "give one of them another port".to_owned();
+    reports.error(codes::SOCKET, claim.socket.span, fact).label("already claimed").help(help);
+}

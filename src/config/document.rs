@@ -1,0 +1,138 @@
+//! A TOML file as a tree of values, each with its place, in the order they were written.
+//!
+//! The parser's own tables are sorted by key and know only offsets inside one file. Nothing here knows sections and
+//! keys; see `fields`.
+
+use toml::Spanned;
+use toml::de::DeInteger;
+use toml::de::DeTable;
+use toml::de::DeValue;
+
+use super::codes;
+use super::reports::Reports;
+use super::source::FileId;
+use super::source::Sources;
+use super::source::Span;
+use super::source::Written;
+
+/// A value as TOML has them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `"text"`.
+    Text(String),
+    /// `1`; one that 64 bits do not hold is kept as the nearest that they do, which is out of every range.
+    Integer(i64),
+    /// `1.5`.
+    Float(f64),
+    /// `true`.
+    Flag(bool),
+    /// `1979-05-27`; nothing takes one.
+    Date,
+    /// `[1, 2]`, and `[[headings]]`.
+    List(Vec<Written<Value>>),
+    /// `{ a = 1 }`, and `[headings]`.
+    Table(Table),
+}
+
+impl Value {
+    /// What it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "an integer",
+            Value::Float(_) => "a number",
+            Value::Flag(_) => "true or false",
+            Value::Date => "a date",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+}
+
+/// Keys and values in the order they were written.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// No key is there twice.
+    pub entries: Vec<(Written<String>, Written<Value>)>,
+}
+
+/// Reads one file; every syntax error is reported, and then there is no table.
+pub fn parse(sources: &Sources, file: FileId, reports: &mut Reports<'_>) -> Option<Table> {
+    let (tree, errors) = DeTable::parse_recoverable(sources.text_of(file));
+    for error in &errors {
+        let span = sources.span(file, error.span().unwrap_or(0..0));
+        reports.error(codes::SYNTAX, span, format!("this is not TOML: {}", error.message()));
+    }
+    errors.is_empty().then(|| table(sources, file, tree.into_inner()))
+}
+
+fn table(sources: &Sources, file: FileId, tree: DeTable<'_>) -> Table {
+    let mut entries: Vec<_> = tree
+        .into_iter()
+        .map(|(key, value)| {
+            let span = sources.span(file, key.span());
+            (Written { value: key.into_inner().into_owned(), span }, written(sources, file, value))
+        })
+        .collect();
+    entries.sort_by_key(|(key, _)| key.span);
+    Table { entries }
+}
+
+/// The depth is bounded by the parser, which refuses more than 80 levels.
+fn written(sources: &Sources, file: FileId, spanned: Spanned<DeValue<'_>>) -> Written<Value> {
+    let span: Span = sources.span(file, spanned.span());
+    let value = match spanned.into_inner() {
+        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::Integer(number) => Value::Integer(integer(&number)),
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(flag) => Value::Flag(flag),
+        DeValue::Datetime(_) => Value::Date,
+        DeValue::Array(items) => Value::List(items.into_iter().map(|item| written(sources, file, item)).collect()),
+        DeValue::Table(tree) => Value::Table(table(sources, file, tree)),
+    };
+    Written { value, span }
+}
+
+fn integer(number: &DeInteger<'_>) -> i64 {
+    let text = number.as_str();
+    i64::from_str_radix(text, number.radix()).unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<Table>, Vec<String>) {
+        let mut sources = Sources::default();
+        let file = sources.add("a.toml".into(), text.into()).unwrap();
+        let mut reports = Reports::new(&sources);
+        let table = parse(&sources, file, &mut reports);
+        (table, reports.finish().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn keys_keep_the_order_of_the_file() {
+        let table = read("[pool.b]\nx = 1_000\n[pool.a]\ny = 0x10").0.unwrap();
+        let Value::Table(pools) = &table.entries[0].1.value else { panic!() };
+        let names: Vec<&str> = pools.entries.iter().map(|(k, _)| k.value.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        let Value::Table(b) = &pools.entries[0].1.value else { panic!() };
+        assert_eq!(b.entries[0].1.value, Value::Integer(1000));
+    }
+
+    #[test]
+    fn every_syntax_error_is_told_with_its_place() {
+        let (table, problems) = read("a = \nb = 1\nb = 2\nc = [1,\n");
+        assert!(table.is_none());
+        assert!(problems.len() >= 3, "{problems:#?}");
+        assert!(problems[0].starts_with("a.toml:1:"), "{problems:#?}");
+        assert!(problems[1].starts_with("a.toml:3:1: error[E0003]"), "{problems:#?}");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
+        assert!(read(&format!("a = {}", "[".repeat(100_000))).0.is_none());
+        assert!(read(&format!("{} = 1", "a.".repeat(100_000) + "a")).0.is_none());
+        assert!(read(&format!("[{}]", "a.".repeat(100_000) + "a")).0.is_none());
+    }
+}

@@ -1,0 +1,1 @@
+//! Shows problems to people and programs.

@@ -1,0 +1,160 @@
+//! What was written: every section with its values in their forms, and where each stands.
+//!
+//! Names of other sections are still texts, and what was left out is still absent; `check` resolves and fills in. A
+//! value that could not be read has been reported and is absent.
+
+pub mod checks;
+pub mod geo;
+pub mod pools;
+pub mod server;
+pub mod vips;
+
+use crate::dns::name::Name;
+
+use super::codes;
+use super::document::Table;
+use super::document::Value;
+use super::fields::Fields;
+use super::fields::wrong_type;
+use super::forms;
+use super::reports::Reports;
+use super::source::Span;
+use super::source::Written;
+
+/// A whole configuration as it was written.
+#[derive(Debug, Default)]
+pub struct Spec {
+    /// `[server]`.
+    pub server: server::Server,
+    /// `[geo]`.
+    pub geo: geo::Geo,
+    /// `[region.*]`.
+    pub regions: Vec<Named<pools::Region>>,
+    /// `[health_check.*]`.
+    pub checks: Vec<Named<checks::HealthCheck>>,
+    /// `[pool.*]`.
+    pub pools: Vec<Named<pools::Pool>>,
+    /// `[vip.*]`, whose names are domain names.
+    pub vips: Vec<vips::Vip>,
+    /// `[zone.*]`.
+    pub zones: Vec<server::Zone>,
+    /// `[tls.*]`.
+    pub tls: Vec<Named<server::Tls>>,
+    /// `[admin]`.
+    pub admin: server::Admin,
+}
+
+/// Something with a name of the operator's choice.
+#[derive(Debug)]
+pub struct Named<T> {
+    /// The name and where it is defined.
+    pub name: Written<String>,
+    /// What it names.
+    pub value: T,
+}
+
+const SECTIONS: [&str; 10] =
+    ["server", "geo", "region", "health_check", "pool", "vip", "zone", "tls", "admin", "include"];
+
+/// Sections of later versions.
+const SECTIONS_LATER: [&str; 1] = ["listener"];
+
+impl Spec {
+    /// Reads the sections of all files together.
+    pub fn read(reports: &mut Reports<'_>, document: Table) -> Spec {
+        let mut spec = Spec::default();
+        for (key, value) in document.entries {
+            let named = matches!(key.value.as_str(), "region" | "health_check" | "pool" | "vip" | "zone" | "tls");
+            let what = if named { key.value.replace('_', " ") } else { format!("[{}]", key.value) };
+            let fields = match value.value {
+                Value::Table(table) => Fields::new(what, key.span, table),
+                _ if key.value == "include" => continue,
+                other if SECTIONS.contains(&key.value.as_str()) => {
+                    let example = if named { format!("[{}.NAME]", key.value) } else { format!("[{}]", key.value) };
+                    wrong_type(
+                        reports,
+                        value.span,
+                        &format!("`{}`", key.value),
+                        &format!("a section: `{example}`"),
+                        &other,
+                        None,
+                    );
+                    continue;
+                }
+                _ => {
+                    unknown_section(reports, &key);
+                    continue;
+                }
+            };
+            spec.section(reports, &key, fields);
+        }
+        spec
+    }
+
+    fn section(&mut self, reports: &mut Reports<'_>, key: &Written<String>, fields: Fields) {
+        match key.value.as_str() {
+            "server" => self.server = server::Server::read(reports, fields),
+            "geo" => self.geo = geo::Geo::read(reports, fields),
+            "admin" => self.admin = server::Admin::read(reports, fields),
+            "region" => self.regions = read_named(reports, fields, pools::Region::read),
+            "health_check" => self.checks = read_named(reports, fields, checks::HealthCheck::read),
+            "pool" => self.pools = read_named(reports, fields, pools::Pool::read),
+            "tls" => self.tls = read_named(reports, fields, server::Tls::read),
+            "vip" => self.vips = read_domains(reports, fields, vips::Vip::read),
+            "zone" => self.zones = read_domains(reports, fields, server::Zone::read),
+            _ => unknown_section(reports, key),
+        }
+    }
+}
+
+fn read_named<T>(reports: &mut Reports<'_>, fields: Fields, read: fn(&mut Reports<'_>, Fields) -> T) -> Vec<Named<T>> {
+    let kind = fields.what.clone();
+    let mut out = Vec::new();
+    for (name, fields) in fields.named(reports) {
+        if let Err(wrong) = forms::given_name(&name.value) {
+            let fact = format!("`{}` cannot be the name of a {kind}", name.value.escape_debug());
+            reports.error(codes::NAME, name.span, fact).label(wrong.why).help(wrong.help);
+        }
+        out.push(Named { name, value: read(reports, fields) });
+    }
+    out
+}
+
+fn read_domains<T>(
+    reports: &mut Reports<'_>,
+    fields: Fields,
+    read: fn(&mut Reports<'_>, Written<Name>, Fields) -> T,
+) -> Vec<T> {
+    let kind = fields.what.clone();
+    let mut out = Vec::new();
+    for (name, fields) in fields.named(reports) {
+        match (forms::DOMAIN.read)(&name.value) {
+            Ok(domain) => out.push(read(reports, name.map(|_| domain), fields)),
+            Err(wrong) => {
+                let fact = format!("`{}` cannot be the name of a {kind}", name.value.escape_debug());
+                reports.error(codes::NAME, name.span, fact).label(wrong.why).help(wrong.help);
+            }
+        }
+    }
+    out
+}
+
+fn unknown_section(reports: &mut Reports<'_>, key: &Written<String>) {
+    let name = key.value.as_str();
+    if SECTIONS_LATER.contains(&name) {
+        let fact = format!("`[[{name}]]` is not supported by this version yet");
+        reports.error(codes::NOT_YET, key.span, fact).help("leave it out for now".to_owned());
+        return;
+    }
+    let help = match reports.similar(name, SECTIONS) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("sections: {}", SECTIONS.join(", ")),
+    };
+    let fact = format!("there is no section `{}`", name.escape_debug());
+    reports.error(codes::UNKNOWN_SECTION, key.span, fact).label("unknown section").help(help);
+}
+
+/// Where something that may be absent stands; the place of its owner otherwise.
+pub fn span_or<T>(written: Option<&Written<T>>, owner: Span) -> Span {
+    written.map_or(owner, |w| w.span)
+}
