@@ -1,13 +1,99 @@
-//! `rhumb check`.
+//! `rhumb check`: every problem of a configuration in one run, offline.
+//!
+//! What it prints goes to standard output: the problems are what was asked for.
 
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
+use crate::config;
+use crate::config::Sources;
+use crate::config::problem;
+use crate::config::problem::Count;
+use crate::model::Model;
+use crate::model::Problem;
+use crate::runtime::config_files::ConfigFiles;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// How problems are shown
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// How problems are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Under the line they are in
+    Text,
+    /// One line each: file:line:column: severity[code]: fact; help
+    Short,
+    /// One object: problems, errors, warnings, summary
+    Json,
+}
 
 /// Runs it.
 pub fn run(args: Args) -> Exit {
-    let _ = args;
-    todo!()
+    let path = &args.file.config;
+    let (exit, problems, last, sources) = match config::load(path, &mut ConfigFiles) {
+        Ok(loaded) => (Exit::Done, loaded.warnings.clone(), ok(path, &loaded.model, &loaded.warnings), loaded.sources),
+        Err(refused) => (Exit::Invalid, refused.problems.clone(), unchanged(&refused.problems), refused.sources),
+    };
+    print(&show(&problems, args.format, &last, &sources));
+    exit
+}
+
+/// The last line when something cannot be served; whatever serves now is not touched by a check or a refused reload.
+pub fn unchanged(problems: &[Problem]) -> String {
+    format!("{}; the running configuration is unchanged", Count::of(problems))
+}
+
+/// The last line when all is well.
+fn ok(path: &Path, model: &Model, warnings: &[Problem]) -> String {
+    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let mut parts = vec![
+        count(model.regions.len(), "region"),
+        count(model.pools.len(), "pool"),
+        count(model.endpoints.len(), "endpoint"),
+        count(model.vips.len(), "VIP"),
+    ];
+    if !warnings.is_empty() {
+        parts.push(Count::of(warnings).to_string());
+    }
+    format!("{}: ok: {}", path.display(), parts.join(", "))
+}
+
+/// Problems as they are shown on standard output, drawn with the lines of `sources` or, for other files, of the disk.
+pub fn show(problems: &[Problem], format: Format, last: &str, sources: &Sources) -> String {
+    let format = match format {
+        Format::Text => problem::Format::Text { colour: colour(&std::io::stdout()) },
+        Format::Short => problem::Format::Short,
+        Format::Json => problem::Format::Json,
+    };
+    let mut others: HashMap<PathBuf, Option<String>> = HashMap::new();
+    let mut lines = |path: &Path, line: u32| match sources.text(path) {
+        Some(_) => sources.line(path, line).map(str::to_owned),
+        None => {
+            let text = others.entry(path.to_owned()).or_insert_with(|| std::fs::read_to_string(path).ok());
+            text.as_ref()?.lines().nth((line as usize).checked_sub(1)?).map(str::to_owned)
+        }
+    };
+    problem::show(problems, format, last, &mut lines)
+}
+
+/// Colours belong on a terminal, unless `NO_COLOR` says otherwise (no-color.org).
+pub fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A reader that has gone away, such as `head`, is no failure of ours.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

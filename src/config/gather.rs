@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::model::Place;
 use crate::model::Problem;
 
 use super::Files;
@@ -36,7 +37,11 @@ pub fn gather(main: &Path, files: &mut dyn Files, sources: &mut Sources) -> (Opt
         match read_text(&path, files) {
             Ok(_) if sources.text(&path).is_some() => {}
             Ok(text) => tables.push(parsed(path, text, sources, &mut problems)),
-            Err(problem) => problems.push(Problem { place: Some(sources.place(from)), ..problem }),
+            Err(problem) if problem.code == codes::FILE => {
+                let help = "create it, take it out of `include`, or write a pattern with `*`, which may match nothing";
+                problems.push(Problem { place: Some(sources.place(from)), ..problem }.help(help));
+            }
+            Err(problem) => problems.push(problem),
         }
     }
     let Some(tables) = tables.into_iter().collect::<Option<Vec<Table>>>() else { return (None, problems) };
@@ -60,7 +65,7 @@ fn one(path: &Path, files: &mut dyn Files, sources: &mut Sources, problems: &mut
 }
 
 fn read_text(path: &Path, files: &mut dyn Files) -> Result<String, Problem> {
-    let place = crate::model::Place::file(path);
+    let place = Place::file(path);
     let bytes = files.read(path).map_err(|reason| {
         let help = "name another file with `-c FILE`, or create this one";
         Problem::error(codes::FILE, place.clone(), format!("cannot read {}: {reason}", path.display())).help(help)
@@ -70,13 +75,13 @@ fn read_text(path: &Path, files: &mut dyn Files) -> Result<String, Problem> {
         let line = 1 + before.iter().filter(|b| **b == b'\n').count() as u32;
         let last_line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
         let column = 1 + String::from_utf8_lossy(last_line).chars().count() as u32;
-        let place = crate::model::Place::at(path, line, column);
+        let place = Place::at(path, line, column);
         Problem::error(codes::UTF8, place, "this byte is not UTF-8 text").help("save the file as UTF-8")
     })
 }
 
 fn parsed(path: PathBuf, text: String, sources: &mut Sources, problems: &mut Vec<Problem>) -> Option<Table> {
-    let place = crate::model::Place::file(&path);
+    let place = Place::file(&path);
     let Some(file) = sources.add(path, text) else {
         let fact = format!("the configuration is larger than {} MiB", BYTES_MAX >> 20);
         problems.push(Problem::error(codes::TOO_LARGE, place, fact));

@@ -40,7 +40,10 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
     let uses = vips::vips(reports, spec, &names, &mut model);
     fallback::fallbacks(reports, spec, &names, &mut model);
     pools::balance_of_answers(reports, spec, &names, &uses);
-    unused::unused(reports, spec, &names, &uses);
+    // What a wrong name was meant to use would look unused.
+    if !reports.any_error() {
+        unused::unused(reports, spec, &names, &uses);
+    }
     files::files(reports, spec, files);
     model
 }
