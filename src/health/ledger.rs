@@ -99,9 +99,14 @@ impl Ledger {
         self.schedule.next_due()
     }
 
-    /// A probe ended. Results of targets that are no longer watched are dropped.
+    /// A probe ended. Results of targets that are no longer watched are dropped, and what is no evidence changes no
+    /// belief: a server out of sockets must not take its endpoints for dead.
     pub fn probed(&mut self, id: TargetId, result: &ProbeResult, now: Moment) -> Step {
         let Some(watched) = self.watched.get_mut(&id) else { return Step::default() };
+        if !result.reason.is_evidence() {
+            self.schedule.again(id, watched.started, now, watched.target.check.interval);
+            return Step::default();
+        }
         self.unheard -= usize::from(std::mem::take(&mut watched.unheard));
         let (target, started, endpoints) = (watched.target.clone(), watched.started, watched.endpoints.clone());
         let former = self.pace(&target, &endpoints);

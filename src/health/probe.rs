@@ -29,11 +29,13 @@ pub enum ReasonCode {
     L7Sts,
     /// A response that is not HTTP, breaks off, or lacks what its body must hold.
     L7Rsp,
+    /// We could not ask: no socket, port or memory left on this side. It says nothing of the endpoint.
+    SockErr,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [ReasonCode; 10] = [
+    pub const ALL: [ReasonCode; 11] = [
         ReasonCode::L4Ok,
         ReasonCode::L4Tout,
         ReasonCode::L4Con,
@@ -44,6 +46,7 @@ impl ReasonCode {
         ReasonCode::L7Tout,
         ReasonCode::L7Sts,
         ReasonCode::L7Rsp,
+        ReasonCode::SockErr,
     ];
 
     /// The code as HAProxy writes it: `L4TOUT`.
@@ -59,6 +62,7 @@ impl ReasonCode {
             ReasonCode::L7Tout => "L7TOUT",
             ReasonCode::L7Sts => "L7STS",
             ReasonCode::L7Rsp => "L7RSP",
+            ReasonCode::SockErr => "SOCKERR",
         }
     }
 
@@ -75,7 +79,13 @@ impl ReasonCode {
             ReasonCode::L7Tout => "no response in time",
             ReasonCode::L7Sts => "status not accepted",
             ReasonCode::L7Rsp => "response not accepted",
+            ReasonCode::SockErr => "could not ask",
         }
+    }
+
+    /// Whether it says anything of the endpoint.
+    pub const fn is_evidence(self) -> bool {
+        !matches!(self, ReasonCode::SockErr)
     }
 
     /// Whether a probe that ended here passed.

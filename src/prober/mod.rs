@@ -12,13 +12,14 @@ use tokio::time::timeout;
 use crate::health::probe::{ProbeResult, ReasonCode};
 use crate::health::target::{Job, Target};
 use crate::model::CheckKind;
+use crate::prober::clients::HttpClients;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Event;
 
+mod clients;
 mod http;
+mod progress;
 mod tcp;
-
-pub use http::HttpClients;
 
 /// The most probes that run at once: each holds a socket, and 1,024 is what a process gets without asking. Thirty
 /// thousand targets at 10 s need three hundred when each takes a tenth of a second.

@@ -22,15 +22,32 @@ pub(super) async fn connect(address: SocketAddr) -> (ReasonCode, String) {
 
 /// Where a connection that failed with this error ended.
 pub(super) fn reason(error: &io::Error) -> ReasonCode {
-    match error.kind() {
-        io::ErrorKind::TimedOut => ReasonCode::L4Tout,
+    match error.raw_os_error() {
+        Some(code) if OURS.contains(&code) => ReasonCode::SockErr,
+        _ if error.kind() == io::ErrorKind::TimedOut => ReasonCode::L4Tout,
         _ => ReasonCode::L4Con,
     }
 }
+
+/// What only this machine can lack: descriptors, ports, memory.
+const OURS: [i32; 5] = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM];
 
 /// The error without the operating system's number.
 pub(super) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let cut = text.find(" (os error").unwrap_or(text.len());
     text[..cut].to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_lack_is_not_held_against_the_endpoint() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::EMFILE)), ReasonCode::SockErr);
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::ECONNREFUSED)), ReasonCode::L4Con);
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::EHOSTUNREACH)), ReasonCode::L4Con);
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::ETIMEDOUT)), ReasonCode::L4Tout);
+    }
 }

@@ -276,6 +276,9 @@ impl Keeper {
     }
 
     fn probed(&mut self, id: TargetId, result: &ProbeResult) -> Step {
+        if !result.reason.is_evidence() {
+            warn!("a probe could not be made: {result}");
+        }
         debug!(target = id.0, passed = result.passed, took_us = result.took.as_micros() as u64, "probe: {result}");
         self.ledger.probed(id, result, self.clock.now())
     }
