@@ -13,7 +13,7 @@ mod problem;
 mod settings;
 mod vip;
 
-pub use geo_code::{GeoCode, GeoCodeError};
+pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
 pub use health_check::{Body, CheckKind, HealthCheck, StatusRange};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
 pub use location::Location;
