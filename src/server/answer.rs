@@ -9,16 +9,20 @@ use crate::responder::{Outcome, Transport};
 
 /// Answers queries for every transport.
 pub trait Answer: Send + Sync + 'static {
-    /// What a batch of queries is answered from: the world, loaded once.
-    type Pinned;
+    /// What one thread or one request sees of the world.
+    type View: Send;
 
-    /// Loads what the next batch is answered from. Held for one batch, never over a wait.
-    fn pin(&self) -> Self::Pinned;
+    /// A view that is up to date.
+    fn view(&self) -> Self::View;
+
+    /// Brings a view up to date; what is answered until the next call comes from one world. A UDP worker calls it once
+    /// for each batch, and now and then while it is idle, so that no former world is kept alive for long.
+    fn refresh(&self, view: &mut Self::View);
 
     /// Answers one query into `out`; `random` are uniform bits, new for each query.
     fn answer(
         &self,
-        pinned: &Self::Pinned,
+        view: &Self::View,
         query: &[u8],
         source: IpAddr,
         transport: Transport,
@@ -29,8 +33,8 @@ pub trait Answer: Send + Sync + 'static {
     /// The messages of the zone transfer that `query` asked for, after an [`Outcome`] with `transfer: Some(zone)`.
     ///
     /// `None` when it may no longer be had; the connection is closed then.
-    fn transfer(&self, pinned: &Self::Pinned, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
-        let _ = (pinned, query, zone);
+    fn transfer(&self, view: &Self::View, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
+        let _ = (view, query, zone);
         None
     }
 }

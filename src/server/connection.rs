@@ -137,6 +137,8 @@ impl<A: Answer> Conversation<'_, A> {
     fn answer_unread(&self, unread: &mut Vec<u8>, out: &mut Vec<u8>, dice: &mut Dice) -> Next {
         let mut tally = Tally::default();
         let mut taken = 0;
+        // not kept while the client is waited for: that would keep a former world alive
+        let view = self.answer.view();
         let next = loop {
             match next_frame(&unread[taken..]) {
                 Frame::Broken => break Next::Close,
@@ -144,7 +146,7 @@ impl<A: Answer> Conversation<'_, A> {
                 Frame::Message(_) if out.len() >= WRITE_BYTES => break Next::GoOn,
                 Frame::Message(query) => {
                     taken += query.len() + 2;
-                    if let Some(next) = self.answer_one(query, out, dice, &mut tally) {
+                    if let Some(next) = self.answer_one(&view, query, out, dice, &mut tally) {
                         break next;
                     }
                 }
@@ -155,14 +157,20 @@ impl<A: Answer> Conversation<'_, A> {
         next
     }
 
-    fn answer_one(&self, query: &[u8], out: &mut Vec<u8>, dice: &mut Dice, tally: &mut Tally) -> Option<Next> {
+    fn answer_one(
+        &self,
+        view: &A::View,
+        query: &[u8],
+        out: &mut Vec<u8>,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Option<Next> {
         tally.queries += 1;
         RESPONSE.with_borrow_mut(|response| {
             let answered = catch_unwind(AssertUnwindSafe(|| {
-                let pinned = self.answer.pin();
                 let outcome =
-                    self.answer.answer(&pinned, query, self.source, self.transport, dice.roll(), response.as_mut());
-                let messages = outcome.transfer.map(|zone| self.answer.transfer(&pinned, query, zone));
+                    self.answer.answer(view, query, self.source, self.transport, dice.roll(), response.as_mut());
+                let messages = outcome.transfer.map(|zone| self.answer.transfer(view, query, zone));
                 (outcome, messages)
             }));
             let Ok((outcome, messages)) = answered else {
@@ -280,8 +288,9 @@ mod tests {
     }
 
     impl Answer for Echo {
-        type Pinned = ();
-        fn pin(&self) {}
+        type View = ();
+        fn view(&self) {}
+        fn refresh(&self, (): &mut ()) {}
         fn answer(&self, _: &(), query: &[u8], _: IpAddr, _: Transport, _: u64, out: &mut [u8]) -> Outcome {
             assert_ne!(query[0], b'P', "a panic, as the test wants");
             out[..query.len()].copy_from_slice(query);

@@ -122,7 +122,7 @@ impl<A: Answer> AnswerAlone for Alone<A> {
         let random = self.dice.lock().unwrap_or_else(PoisonError::into_inner).roll();
         let mut out = vec![0; MESSAGE_BYTES_MAX];
         let source = request.src().ip().to_canonical();
-        let outcome = self.answer.answer(&self.answer.pin(), request.as_slice(), source, transport, random, &mut out);
+        let outcome = self.answer.answer(&self.answer.view(), request.as_slice(), source, transport, random, &mut out);
         tally.count(&outcome);
         out.truncate(outcome.bytes);
         (outcome.bytes > 0).then_some(out)

@@ -18,6 +18,7 @@ pub mod encrypted;
 pub mod framing;
 pub mod listener;
 pub mod proxy_protocol;
+pub mod responding;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -53,6 +53,7 @@ impl UdpWorkers {
             let worker = Worker {
                 socket,
                 address,
+                view: answer.view(),
                 answer: answer.clone(),
                 counters: counters.clone(),
                 stop: workers.stop.clone(),
@@ -92,10 +93,11 @@ impl Drop for UdpWorkers {
     }
 }
 
-struct Worker<A> {
+struct Worker<A: Answer> {
     socket: Socket,
     address: SocketAddr,
     answer: Arc<A>,
+    view: A::View,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
     dice: Dice,
@@ -120,6 +122,8 @@ impl<A: Answer> Worker<A> {
         match batch.receive(&self.socket, wait) {
             Ok(count) => self.answer_batch(batch, count),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                // an idle worker lets go of the world it answered from
+                self.answer.refresh(&mut self.view);
                 return false;
             }
             Err(error) => {
@@ -133,6 +137,7 @@ impl<A: Answer> Worker<A> {
 
     fn answer_batch(&mut self, batch: &mut Batch, count: usize) {
         let mut tally = Tally { queries: count as u64, ..Tally::default() };
+        self.answer.refresh(&mut self.view);
         // A panic is a defect of ours; it may cost one answer, not the worker.
         while catch_unwind(AssertUnwindSafe(|| self.answer_rest(batch, &mut tally))).is_err() {
             batch.fail_one();
@@ -140,16 +145,19 @@ impl<A: Answer> Worker<A> {
             tally.responses[2] += 1;
             self.complain("answering a query panicked; SERVFAIL was sent. Please report this");
         }
-        tally.unsent += batch.send(&self.socket) as u64;
+        // first counted, then sent: who has an answer finds it counted
         self.counters.add(&tally);
+        let unsent = batch.send(&self.socket) as u64;
+        if unsent > 0 {
+            self.counters.add(&Tally { unsent, ..Tally::default() });
+        }
     }
 
-    /// Answers what is left of the batch, from one world.
+    /// Answers what is left of the batch.
     fn answer_rest(&mut self, batch: &mut Batch, tally: &mut Tally) {
-        let pinned = self.answer.pin();
         let too_long = batch.answer(|query, out| {
             let random = self.dice.roll();
-            let outcome = self.answer.answer(&pinned, query.bytes, query.source, Transport::Udp, random, out);
+            let outcome = self.answer.answer(&self.view, query.bytes, query.source, Transport::Udp, random, out);
             tally.count(&outcome);
             outcome.bytes
         });

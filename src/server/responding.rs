@@ -1,0 +1,67 @@
+//! The [`Answer`] of the running server: the responder over the published world.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::responder::Outcome;
+use crate::responder::Transport;
+use crate::responder::respond;
+use crate::runtime::clock::Clock;
+use crate::runtime::swap::Published;
+use crate::runtime::swap::Reader;
+use crate::server::answer::Answer;
+use crate::steering::Draw;
+use crate::world::World;
+
+/// Answers from the published world.
+#[derive(Debug)]
+pub struct Responding {
+    published: Arc<Published>,
+    clock: Clock,
+}
+
+impl Responding {
+    /// From that world, at that clock's time.
+    pub fn new(published: Arc<Published>, clock: Clock) -> Self {
+        Responding { published, clock }
+    }
+}
+
+/// The world and the second a batch is answered in.
+#[derive(Debug)]
+pub struct View {
+    reader: Reader,
+    world: Arc<World>,
+    seconds: u64,
+}
+
+impl Answer for Responding {
+    type View = View;
+
+    fn view(&self) -> View {
+        let mut reader = self.published.reader();
+        let world = reader.world().clone();
+        View { reader, world, seconds: self.clock.now().secs() }
+    }
+
+    fn refresh(&self, view: &mut View) {
+        let world = view.reader.world();
+        if !Arc::ptr_eq(world, &view.world) {
+            view.world = world.clone();
+        }
+        view.seconds = self.clock.now().secs();
+    }
+
+    #[inline]
+    fn answer(
+        &self,
+        view: &View,
+        query: &[u8],
+        source: IpAddr,
+        transport: Transport,
+        random: u64,
+        out: &mut [u8],
+    ) -> Outcome {
+        respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out)
+    }
+}
