@@ -45,6 +45,8 @@ struct Watched {
     endpoints: Vec<EndpointId>,
     /// When the last probe started.
     started: Moment,
+    /// Whether its result is still owed.
+    running: bool,
     /// Whether a first result is still owed.
     unheard: bool,
 }
@@ -87,7 +89,7 @@ impl Ledger {
         let mut jobs = Vec::new();
         while let Some((id, _)) = self.schedule.pop_due(now) {
             if let Some(watched) = self.watched.get_mut(&id) {
-                watched.started = now;
+                (watched.started, watched.running) = (now, true);
                 jobs.push(Job { id, target: watched.target.clone() });
             }
         }
@@ -99,10 +101,13 @@ impl Ledger {
         self.schedule.next_due()
     }
 
-    /// A probe ended. Results of targets that are no longer watched are dropped, and what is no evidence changes no
-    /// belief: a server out of sockets must not take its endpoints for dead.
+    /// A probe ended. Results that nobody waits for are dropped (the target is no longer watched, or was answered for),
+    /// and what is no evidence changes no belief: a server out of sockets must not take its endpoints for dead.
     pub fn probed(&mut self, id: TargetId, result: &ProbeResult, now: Moment) -> Step {
         let Some(watched) = self.watched.get_mut(&id) else { return Step::default() };
+        if !std::mem::take(&mut watched.running) {
+            return Step::default();
+        }
         if !result.reason.is_evidence() {
             self.schedule.again(id, watched.started, now, watched.target.check.interval);
             return Step::default();
@@ -223,7 +228,10 @@ impl Ledger {
             let id = TargetId(self.next_id);
             self.next_id += 1;
             self.schedule.first(id, now, target.check.fast.min(target.check.interval));
-            watched.insert(id, Watched { target: Arc::new(target), endpoints, started: now, unheard: true });
+            watched.insert(
+                id,
+                Watched { target: Arc::new(target), endpoints, started: now, running: false, unheard: true },
+            );
         }
         self.unheard = watched.values().filter(|w| w.unheard).count();
         self.schedule.retain(|id| watched.contains_key(&id));

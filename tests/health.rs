@@ -1,0 +1,381 @@
+//! The health table and the ledger over whole configurations.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rhumb::config;
+use rhumb::health::belief::Standing;
+use rhumb::health::forced::{Forced, Order};
+use rhumb::health::ledger::Ledger;
+use rhumb::health::probe::{ProbeResult, ReasonCode};
+use rhumb::health::standings::Subject;
+use rhumb::health::table::{HOLDS_FOREVER, HealthTable};
+use rhumb::model::{EndpointId, Model, Moment, PoolId};
+
+/// A pool as the tests write it: name, region, check, `min_healthy`, and endpoints with weights.
+type PoolText<'a> = (&'a str, &'a str, &'a str, u32, &'a [(&'a str, u32)]);
+
+const CHECKS: &str = r#"
+[health_check.web]
+type = "tcp"
+port = 80
+interval = "10s"
+fast = "2s"
+timeout = "1s"
+[health_check.off]
+type = "none"
+[region.eu]
+location = [50.11, 8.68]
+[region.us]
+location = [39.04, -77.49]
+"#;
+
+fn model(pools: &[PoolText<'_>]) -> Arc<Model> {
+    let mut text = "[server]\nlisten = [\"127.0.0.1:5300\"]\n".to_owned() + CHECKS;
+    for (name, region, check, min_healthy, endpoints) in pools {
+        let endpoints =
+            endpoints.iter().map(|(address, weight)| format!("{{ address = {address:?}, weight = {weight} }}"));
+        let endpoints = endpoints.collect::<Vec<_>>().join(", ");
+        write!(text, "[pool.{name}]\nregion = {region:?}\nhealth_check = {check:?}\nmin_healthy = {min_healthy}\nendpoints = [{endpoints}]\n")
+            .unwrap();
+    }
+    read(&text)
+}
+
+fn read(text: &str) -> Arc<Model> {
+    match config::read(Path::new("test.toml"), text) {
+        Ok(loaded) => Arc::new(loaded.model),
+        Err(refused) => panic!("{}\n{text}", refused.problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
+    }
+}
+
+/// A ledger in virtual time whose endpoints pass or fail as told.
+struct Play {
+    ledger: Ledger,
+    now: Moment,
+    failing: Vec<String>,
+    /// How many probes each address got.
+    asked: HashMap<String, u32>,
+}
+
+impl Play {
+    fn start(model: &Arc<Model>) -> Self {
+        let now = Moment::from_secs(1_000);
+        let ledger = Ledger::new(model.clone(), &HashMap::new(), 7, now);
+        Play { ledger, now, failing: Vec::new(), asked: HashMap::new() }
+    }
+
+    /// Runs so long, each probe taking no time.
+    fn run(&mut self, seconds: u64) -> &mut Self {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(due) = self.ledger.next_due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            for job in self.ledger.due(self.now) {
+                let address = job.target.address.ip().to_string();
+                let reason = if self.failing.contains(&address) { ReasonCode::L4Con } else { ReasonCode::L4Ok };
+                *self.asked.entry(address).or_default() += 1;
+                let _ = self.ledger.probed(job.id, &ProbeResult::new(reason, "", Duration::ZERO), self.now);
+            }
+        }
+        self.now = end;
+        self
+    }
+
+    fn fail(&mut self, addresses: &[&str]) -> &mut Self {
+        self.failing = addresses.iter().map(|a| (*a).to_owned()).collect();
+        self
+    }
+
+    fn order(&mut self, subject: &str, order: Option<Order>, until: Option<u64>) {
+        let subject = Subject::named(self.ledger.model(), subject).expect("the subject is in the model");
+        let until = until.map(|seconds| self.now + Duration::from_secs(seconds));
+        let forced =
+            order.map(|order| Forced { order, reason: "test".into(), by: "test".into(), since: self.now, until });
+        let _ = self.ledger.forced(subject, forced, self.now);
+    }
+
+    fn usable(&self) -> Vec<bool> {
+        (0..self.ledger.model().pools.len()).map(|i| self.ledger.table().pool(PoolId::from(i)).usable).collect()
+    }
+
+    fn standing(&self, endpoint: usize) -> Standing {
+        self.ledger.belief(EndpointId::from(endpoint)).standing()
+    }
+}
+
+#[test]
+fn nothing_is_up_by_default() {
+    let model = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)]), ("free", "us", "off", 1, &[("192.0.2.2", 1)])]);
+    let mut play = Play::start(&model);
+    assert_eq!(play.usable(), [false, true], "what nothing probes is up");
+    assert!(!play.ledger.first_round_done());
+    assert_eq!(play.run(2).usable(), [true, true], "one probe decides, within the fast interval");
+    assert!(play.ledger.first_round_done());
+    assert_eq!(play.ledger.table().pool(PoolId(1)).holds_for, HOLDS_FOREVER);
+}
+
+#[test]
+fn a_pool_needs_its_minimum() {
+    let model = model(&[("web", "eu", "web", 2, &[("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.3", 5)])]);
+    let mut play = Play::start(&model);
+    assert_eq!(play.run(10).usable(), [true]);
+    assert_eq!(play.fail(&["192.0.2.3"]).run(30).usable(), [true]);
+    assert_eq!(play.fail(&["192.0.2.3", "192.0.2.2"]).run(30).usable(), [false]);
+    assert_eq!(play.ledger.table().pool(PoolId(0)).healthy, 1);
+    assert_eq!(play.fail(&["192.0.2.3"]).run(30).usable(), [true]);
+}
+
+#[test]
+fn standbys_do_not_make_up_the_number() {
+    let endpoints = &[("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.8", 0), ("192.0.2.9", 0)];
+    let model = model(&[("two", "eu", "web", 2, endpoints), ("one", "eu", "web", 1, &endpoints[1..3])]);
+    let mut play = Play::start(&model);
+    assert_eq!(play.fail(&["192.0.2.2"]).run(30).usable(), [true, true], "two standbys are enough for `two`");
+    assert_eq!(play.fail(&["192.0.2.2", "192.0.2.9"]).run(30).usable(), [false, true], "one of each is not");
+}
+
+#[test]
+fn a_pool_holds_as_long_as_enough_of_its_endpoints() {
+    let model = model(&[("web", "eu", "web", 2, &[("192.0.2.1", 1), ("192.0.2.2", 1), ("192.0.2.3", 1)])]);
+    let mut play = Play::start(&model);
+    let holds = |play: &Play| play.ledger.table().pool(PoolId(0)).holds_for;
+    play.run(20);
+    assert_eq!(holds(&play), 30, "settled");
+    // One in doubt does not endanger the pool: a second one has to fail too.
+    play.failing = vec!["192.0.2.1".into()];
+    while play.ledger.belief(EndpointId(0)).last().unwrap().in_a_row != 1
+        || play.ledger.belief(EndpointId(0)).last().unwrap().result.passed
+    {
+        play.step();
+    }
+    assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 4);
+    assert_eq!(holds(&play), 30);
+    play.fail(&["192.0.2.1", "192.0.2.2"]).run(60);
+    assert_eq!(play.usable(), [false]);
+    assert_eq!(holds(&play), 20, "the first of two that must pass twice");
+    play.order("pool/web", Some(Order::Drain), Some(300));
+    assert_eq!(holds(&play), 300);
+}
+
+impl Play {
+    /// Runs up to the next probe.
+    fn step(&mut self) {
+        let due = self.ledger.next_due().expect("something is probed");
+        self.run(0);
+        self.now = due;
+        self.run(0);
+    }
+}
+
+#[test]
+fn orders_reach_from_regions_to_endpoints_and_end() {
+    let model = model(&[
+        ("a", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)]),
+        ("b", "eu", "web", 1, &[("192.0.2.3", 1)]),
+        ("c", "us", "web", 1, &[("192.0.2.4", 1)]),
+    ]);
+    let mut play = Play::start(&model);
+    play.run(10);
+    play.order("region/eu", Some(Order::Drain), None);
+    assert_eq!(play.usable(), [false, false, true]);
+    assert!(play.ledger.table().pool(PoolId(1)).withdrawn);
+    play.order("region/eu", None, None);
+    assert_eq!(play.usable(), [true, true, true]);
+    play.order("endpoint/a/192.0.2.1", Some(Order::Maint), Some(60));
+    assert!(play.ledger.table().endpoint(EndpointId(0)).withdrawn);
+    assert_eq!(play.ledger.table().pool(PoolId(0)).healthy, 1);
+    assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 60);
+    play.run(59);
+    assert!(!play.ledger.expire(play.now).flipped);
+    assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 1);
+    play.run(1);
+    assert!(play.ledger.expire(play.now).flipped);
+    assert!(play.ledger.table().endpoint(EndpointId(0)).usable);
+    play.order("pool/c", Some(Order::Down), None);
+    assert_eq!(play.usable(), [true, true, false]);
+    assert!(!play.ledger.table().pool(PoolId(2)).withdrawn, "forced down may still serve when all are down");
+    let words: Vec<String> = play.ledger.journal().read(0).map(|(_, turn)| turn.to_string()).collect();
+    assert!(words.contains(&"region=eu up -> drain reason=\"test by test\" effective=drain".to_owned()), "{words:#?}");
+}
+
+#[test]
+fn equal_checks_are_asked_once() {
+    let shared = &[("192.0.2.1", 1)];
+    let model = model(&[("a", "eu", "web", 1, shared), ("b", "us", "web", 1, shared)]);
+    let mut play = Play::start(&model);
+    play.run(100);
+    assert!((10..=14).contains(&play.asked["192.0.2.1"]), "{:?}", play.asked);
+    assert_eq!(play.usable(), [true, true]);
+    assert_eq!(play.fail(shared.map(|(a, _)| a).as_slice()).run(30).usable(), [false, false]);
+}
+
+#[test]
+fn a_reload_forgets_nothing_it_need_not() {
+    let before = model(&[
+        ("web", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)]),
+        ("old", "us", "web", 1, &[("192.0.2.3", 1)]),
+    ]);
+    let mut play = Play::start(&before);
+    play.fail(&["192.0.2.2"]).run(60);
+    play.order("pool/web", Some(Order::Drain), None);
+    let after = model(&[
+        ("new", "us", "web", 1, &[("192.0.2.3", 1)]),
+        ("web", "eu", "web", 1, &[("192.0.2.2", 7), ("192.0.2.4", 1), ("192.0.2.1", 1)]),
+    ]);
+    play.ledger.reloaded(after, play.now);
+    assert_eq!(play.standing(0), Standing::Up, "a renamed pool's endpoint is still the one we ask");
+    assert_eq!(play.standing(1), Standing::Down);
+    assert_eq!(play.standing(2), Standing::Unknown, "a new one starts unknown");
+    assert_eq!(play.standing(3), Standing::Up);
+    assert!(play.ledger.table().pool(PoolId(1)).withdrawn, "orders go by name");
+    play.run(2);
+    assert_eq!(play.standing(2), Standing::Up, "and is asked at the fast interval");
+}
+
+#[test]
+fn a_changed_check_asks_anew_and_drops_nothing_meanwhile() {
+    let before = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)])]);
+    let mut play = Play::start(&before);
+    play.run(60);
+    let mut after = Model::clone(&before);
+    after.checks[0].port = Some(8080);
+    play.ledger.reloaded(Arc::new(after), play.now);
+    assert_eq!((play.standing(0), play.usable()), (Standing::Unknown, vec![true]));
+    assert_eq!(play.fail(&["192.0.2.1"]).run(2).usable(), [false], "the first answer decides");
+}
+
+#[test]
+fn an_equal_reload_changes_nothing() {
+    let model = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)])]);
+    let mut play = Play::start(&model);
+    play.fail(&["192.0.2.2"]).run(25);
+    let (standings, table) = (play.ledger.standings().clone(), play.ledger.table().clone());
+    let due = play.ledger.next_due();
+    play.ledger.reloaded(Arc::new(Model::clone(&model)), play.now);
+    assert_eq!(play.ledger.standings(), &standings);
+    assert_eq!(play.ledger.table(), &table);
+    assert_eq!(play.ledger.next_due(), due);
+}
+
+#[test]
+fn results_nobody_waits_for_are_dropped() {
+    let before = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)])]);
+    let mut play = Play::start(&before);
+    play.run(60);
+    let due = play.ledger.next_due().unwrap();
+    let job = play.ledger.due(due).remove(0);
+    play.ledger.reloaded(model(&[("web", "eu", "web", 1, &[("192.0.2.9", 1)])]), due);
+    let failed = ProbeResult::new(ReasonCode::L4Con, "", Duration::ZERO);
+    assert_eq!(play.ledger.probed(job.id, &failed, due), Default::default());
+    play.run(20);
+    let target = play.ledger.target_of(EndpointId(0)).unwrap();
+    for _ in 0..5 {
+        let _ = play.ledger.probed(target, &failed, play.now);
+    }
+    assert_eq!(play.standing(0), Standing::Up, "results out of turn");
+}
+
+#[test]
+fn our_own_trouble_is_not_held_against_endpoints() {
+    let model = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)])]);
+    let mut play = Play::start(&model);
+    play.run(20);
+    let ours = ProbeResult::new(ReasonCode::SockErr, "too many open files", Duration::ZERO);
+    for _ in 0..10 {
+        let due = play.ledger.next_due().unwrap();
+        for job in play.ledger.due(due) {
+            assert_eq!(play.ledger.probed(job.id, &ours, due), Default::default());
+        }
+    }
+    assert_eq!(play.usable(), [true]);
+}
+
+#[test]
+fn what_if_takes_pools_and_endpoints_down() {
+    let model = model(&[
+        ("a", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)]),
+        ("b", "us", "web", 1, &[("192.0.2.3", 1)]),
+    ]);
+    let up = HealthTable::all_up(&model);
+    let one = up.with_down(&model, &[EndpointId(0)], &[]);
+    assert_eq!((one.endpoint(EndpointId(0)).usable, one.pool(PoolId(0)).usable), (false, true));
+    assert_eq!(one.pool(PoolId(0)).healthy, 1);
+    assert!(!up.with_down(&model, &[EndpointId(0), EndpointId(1)], &[]).pool(PoolId(0)).usable);
+    let pool = up.with_down(&model, &[], &[PoolId(1)]);
+    assert!(pool.pool(PoolId(0)).usable && !pool.pool(PoolId(1)).usable);
+}
+
+#[test]
+fn a_flip_among_thirty_thousand_is_quick() {
+    let endpoints: Vec<Vec<(String, u32)>> = (0..10_000u32)
+        .map(|pool| (0..3).map(|i| (format!("10.{}.{}.{}", pool / 256 + i * 64, pool % 256, 1), 1)).collect())
+        .collect();
+    let base = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)])]);
+    let mut big = Model::clone(&base);
+    (big.pools, big.endpoints) = (Vec::new(), Vec::new());
+    for (i, members) in endpoints.iter().enumerate() {
+        let first = big.endpoints.len() as u32;
+        for (address, weight) in members {
+            let address = address.parse().unwrap();
+            let like = base.endpoints[0].clone();
+            big.endpoints.push(rhumb::model::Endpoint { pool: PoolId::from(i), address, weight: *weight, ..like });
+        }
+        let range = first..big.endpoints.len() as u32;
+        big.pools.push(rhumb::model::Pool { name: format!("p{i}"), endpoints: range, ..base.pools[0].clone() });
+    }
+    let clock = rhumb::runtime::clock::Clock::start();
+    let mut play = Play::start(&Arc::new(big));
+    let started = clock.now();
+    play.run(100);
+    let ran = clock.now() - started;
+    let probes: u32 = play.asked.values().sum();
+    let started = clock.now();
+    let table = HealthTable::new(play.ledger.model(), play.ledger.standings(), play.now);
+    let built = clock.now() - started;
+    assert_eq!(&table, play.ledger.table());
+    let started = clock.now();
+    let copies: usize = (0..100).map(|_| play.ledger.table().clone().pool(PoolId(0)).healthy as usize).sum();
+    let copied = (clock.now() - started) / 100;
+    eprintln!(
+        "30,000 endpoints: 100 s of probing ({probes} probes) in {ran:?}, table built in {built:?}, copied in {copied:?}"
+    );
+    assert_eq!(copies, 300);
+    assert!((300_000..340_000).contains(&probes), "{probes}");
+    // Debug builds on a busy machine: an order of magnitude above what is measured.
+    assert!(built < Duration::from_millis(500), "{built:?}");
+}
+
+proptest! {
+    /// However beliefs move, the table kept up endpoint by endpoint is the one made from scratch.
+    #[test]
+    fn the_table_kept_up_is_the_table_made_anew(
+        steps in proptest::collection::vec((0u64..15, 0usize..7, 0u8..6, proptest::option::of(1u64..40)), 1..60),
+    ) {
+        let model = model(&[
+            ("a", "eu", "web", 2, &[("192.0.2.1", 1), ("192.0.2.2", 0), ("192.0.2.3", 1)]),
+            ("b", "us", "web", 1, &[("192.0.2.1", 1), ("192.0.2.5", 0)]),
+            ("c", "us", "off", 1, &[("192.0.2.6", 1)]),
+        ]);
+        let subjects =
+            ["region/eu", "region/us", "pool/a", "pool/b", "endpoint/a/192.0.2.1", "endpoint/b/192.0.2.1", "pool/c"];
+        let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.5"];
+        let mut play = Play::start(&model);
+        for (seconds, which, what, until) in steps {
+            match what {
+                0 => play.order(subjects[which], Some(Order::Drain), until),
+                1 => play.order(subjects[which], Some(Order::Up), until),
+                2 => play.order(subjects[which], Some(Order::Down), until),
+                3 => play.order(subjects[which], None, None),
+                _ => drop(play.fail(&addresses[which % 4..])),
+            }
+            play.run(seconds);
+            let _ = play.ledger.expire(play.now);
+            let anew = HealthTable::new(&model, play.ledger.standings(), play.now);
+            prop_assert_eq!(play.ledger.table(), &anew);
+        }
+    }
+}
