@@ -1,1 +1,2 @@
+//! From query bytes to response bytes, without sockets.
 fn main() {}

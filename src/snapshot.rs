@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::Model;
 use crate::steering::Plan;
+use crate::zone::zones::Zones;
 
 /// Configuration, zones and geo tables, compiled for queries; immutable.
 #[derive(Debug)]
@@ -12,4 +13,6 @@ pub struct Snapshot {
     pub model: Arc<Model>,
     /// What `steering::decide` reads.
     pub plan: Plan,
+    /// What is answered as written, and which names are VIPs.
+    pub zones: Zones,
 }

@@ -46,6 +46,7 @@ pub struct Prepared<'a> {
 #[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut [u8],
+    start: usize,
     at: usize,
     limit: usize,
     counts: [u16; 3],
@@ -55,7 +56,8 @@ impl<'o> Writer<'o> {
     /// A writer that starts after the `at` bytes that are written already, and keeps the message within `limit`.
     pub fn new(out: &'o mut [u8], at: usize, limit: usize) -> Self {
         let limit = limit.min(out.len());
-        Writer { at: at.min(limit), limit, out, counts: [0; 3] }
+        let start = at.min(limit);
+        Writer { start, at: start, limit, out, counts: [0; 3] }
     }
 
     /// The message's length so far.
@@ -66,6 +68,16 @@ impl<'o> Writer<'o> {
     /// How many records each section has.
     pub fn counts(&self) -> [u16; 3] {
         self.counts
+    }
+
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        self.limit - self.at
+    }
+
+    /// Takes every record back.
+    pub fn clear(&mut self) {
+        (self.at, self.counts) = (self.start, [0; 3]);
     }
 
     /// The whole buffer, for what is written around the records.
@@ -96,6 +108,23 @@ impl<'o> Writer<'o> {
         self.at = end;
         self.counts[section as usize] += set.count;
         Ok(start)
+    }
+
+    /// Appends a prepared set whose owner stands nowhere yet: its first record spells out the labels `own` before a pointer
+    /// to the apex, the others point there. Gives the owner's place.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was written.
+    pub fn spelled(&mut self, section: Section, set: Prepared<'_>, own: &[u8], apex: usize) -> Result<usize, Full> {
+        let owner = self.at;
+        if own.len() + set.data.len() > self.room() || owner > POINTER_MAX {
+            return Err(Full);
+        }
+        self.out[owner..owner + own.len()].copy_from_slice(own);
+        self.at += own.len();
+        let start = self.prepared(section, set, owner, apex).inspect_err(|_| self.at = owner)?;
+        self.out[start..start + 2].copy_from_slice(&pointer(apex));
+        Ok(owner)
     }
 
     /// Appends one record with its data in parts; gives the place of its data.
