@@ -3,6 +3,8 @@
 //! The parser's own tables are sorted by key and know only offsets inside one file. Nothing here knows sections and
 //! keys; see `fields`.
 
+use std::collections::HashSet;
+
 use toml::Spanned;
 use toml::de::DeInteger;
 use toml::de::DeTable;
@@ -59,11 +61,32 @@ pub struct Table {
 /// Reads one file; every syntax error is reported, and then there is no table.
 pub fn parse(sources: &Sources, file: FileId, reports: &mut Reports<'_>) -> Option<Table> {
     let (tree, errors) = DeTable::parse_recoverable(sources.text_of(file));
+    let table = errors.is_empty().then(|| table(sources, file, tree.into_inner()));
+    syntax(sources, file, errors, reports);
+    table
+}
+
+/// One problem a line: what the parser says next of the same line follows from the first.
+fn syntax(sources: &Sources, file: FileId, mut errors: Vec<toml::de::Error>, reports: &mut Reports<'_>) {
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    let never_closed = errors
+        .iter()
+        .any(|error| ["unclosed array", "unclosed inline"].iter().any(|what| error.message().starts_with(what)));
+    let mut lines_told = HashSet::new();
     for error in &errors {
         let span = sources.span(file, error.span().unwrap_or(0..0));
-        reports.error(codes::SYNTAX, span, format!("this is not TOML: {}", error.message()));
+        let (what, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+        let unclosed = never_closed && what.starts_with("missing comma");
+        if lines_told.insert(sources.place(span).line) {
+            let said = reports.error(codes::SYNTAX, span, format!("this is not TOML: {what}"));
+            let said = if expected.is_empty() { said } else { said.label(format!("expected {expected}")) };
+            said.help(unclosed.then(|| "is a `]`, a `}` or a comma missing before this?".to_owned()));
+        }
+        // A list that is not closed swallows the rest of the file, and nothing said of that is true.
+        if unclosed {
+            break;
+        }
     }
-    errors.is_empty().then(|| table(sources, file, tree.into_inner()))
 }
 
 fn table(sources: &Sources, file: FileId, tree: DeTable<'_>) -> Table {
@@ -122,11 +145,12 @@ mod tests {
 
     #[test]
     fn every_syntax_error_is_told_with_its_place() {
-        let (table, problems) = read("a = \nb = 1\nb = 2\nc = [1,\n");
+        let (table, problems) = read("a = \nb = 1\nb = 2\nc = [1\nd = 2\ne = x");
         assert!(table.is_none());
-        assert!(problems.len() >= 3, "{problems:#?}");
+        assert_eq!(problems.len(), 3, "{problems:#?}");
         assert!(problems[0].starts_with("a.toml:1:"), "{problems:#?}");
         assert!(problems[1].starts_with("a.toml:3:1: error[E0003]"), "{problems:#?}");
+        assert!(problems[2].starts_with("a.toml:5:1: error[E0003]"), "{problems:#?}");
     }
 
     #[test]

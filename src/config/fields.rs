@@ -29,6 +29,8 @@ pub struct Fields {
     pub span: Span,
     left: Vec<(Written<String>, Written<Value>)>,
     asked: Vec<&'static str>,
+    /// Keys that must be there and are not, with an example.
+    missing: Vec<(&'static str, &'static str)>,
 }
 
 /// A list, with those of its items that could be read.
@@ -46,14 +48,14 @@ pub struct List<T> {
 pub struct Words<T: 'static> {
     /// What they mean here.
     pub words: &'static [(&'static str, T)],
-    /// Words that OPERATING knows and this version does not.
+    /// Words of later versions.
     pub later: &'static [&'static str],
 }
 
 impl Fields {
     /// The keys of a table.
     pub fn new(what: impl Into<String>, span: Span, table: Table) -> Self {
-        Fields { what: what.into(), span, left: table.entries, asked: Vec::new() }
+        Fields { what: what.into(), span, left: table.entries, asked: Vec::new(), missing: Vec::new() }
     }
 
     fn take(&mut self, key: &'static str) -> Option<Written<Value>> {
@@ -84,16 +86,17 @@ impl Fields {
         }
     }
 
-    /// Reports a key that must be there and is not; to be called before the key is read.
-    pub fn require(&self, reports: &mut Reports<'_>, key: &'static str, example: &str) {
+    /// Says that a key must be there; to be called before the key is read.
+    pub fn require(&mut self, key: &'static str, example: &'static str) {
         if !self.has(key) {
-            let help = format!("add `{key} = {example}`");
-            reports.error(codes::MISSING, self.span, format!("{} has no `{key}`", self.what)).help(help);
+            self.missing.push((key, example));
         }
     }
 
-    /// Reports the keys that nothing has read; those in `later` belong to later versions.
-    pub fn finish(mut self, reports: &mut Reports<'_>, later: &[&'static str]) {
+    /// Reports the keys that nothing has read, of which those in `later` belong to later versions, and those that are
+    /// missing. True when every key was known.
+    pub fn finish(mut self, reports: &mut Reports<'_>, later: &[&'static str]) -> bool {
+        let all_known = self.left.is_empty();
         for (key, _) in std::mem::take(&mut self.left) {
             let name = &key.value;
             if later.contains(&name.as_str()) {
@@ -103,7 +106,11 @@ impl Fields {
             }
             let similar = reports.similar(name, self.asked.iter().copied());
             let help = match similar {
-                Some(known) => format!("did you mean `{known}`?"),
+                Some(known) => {
+                    // It is there, misspelt.
+                    self.missing.retain(|(key, _)| *key != known);
+                    format!("did you mean `{known}`?")
+                }
                 None => format!("keys: {}", self.asked.join(", ")),
             };
             reports
@@ -111,6 +118,11 @@ impl Fields {
                 .label("unknown key")
                 .help(help);
         }
+        for (key, example) in &self.missing {
+            let help = format!("add `{key} = {example}`");
+            reports.error(codes::MISSING, self.span, format!("{} has no `{key}`", self.what)).help(help);
+        }
+        all_known
     }
 
     /// A text of some form.
@@ -232,9 +244,12 @@ impl Fields {
         if range.contains(&duration.value) {
             return Some(duration);
         }
-        let (least, most) = (forms::show_duration(*range.start()), forms::show_duration(*range.end()));
-        let fact = format!("`{key}` is {}, outside {least} to {most}", forms::show_duration(duration.value));
-        reports.error(codes::RANGE, duration.span, fact).label(format!("takes {least} to {most}"));
+        let takes = match duration.value < *range.start() {
+            true => format!("at least {}", forms::show_duration(*range.start())),
+            false => format!("at most {}", forms::show_duration(*range.end())),
+        };
+        let fact = format!("`{key}` is {}, and takes {takes}", forms::show_duration(duration.value));
+        reports.error(codes::RANGE, duration.span, fact).label("out of range");
         None
     }
 
@@ -359,12 +374,17 @@ fn read_list<I, T>(span: Span, items: Vec<I>, mut read: impl FnMut(I) -> Option<
 
 fn read_form<T>(reports: &mut Reports<'_>, what: &str, form: &Form<T>, value: Written<Value>) -> Option<Written<T>> {
     let Value::Text(text) = &value.value else {
-        let takes = format!("{} as a text, as in `{}`", form.what, form.example);
+        let as_text = if form.what.starts_with("a text") { "" } else { " as a text" };
+        let takes = format!("{}{as_text}, as in `{}`", form.what, form.example);
         wrong_type(reports, value.span, what, &takes, &value.value, None);
         return None;
     };
     match (form.read)(text) {
         Ok(read) => Some(Written { value: read, span: value.span }),
+        Err(wrong) if text.is_empty() => {
+            reports.error(form.code, value.span, format!("{what} is empty")).help(wrong.help);
+            None
+        }
         Err(wrong) => {
             let fact = format!("`{}` is not {}", text.escape_debug(), form.what);
             reports.error(form.code, value.span, fact).label(wrong.why).help(wrong.help);

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::dns::name::Name;
+use crate::geo::country::country;
 use crate::model::GeoCode;
 use crate::model::StatusRange;
 
@@ -94,6 +95,9 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = after.split_at(letters);
         let Ok(number) = number.parse::<u64>() else { return wrong("a whole number is expected", DURATION_HELP) };
+        if unit.is_empty() {
+            return wrong(format!("a unit is expected after `{number}`"), DURATION_HELP);
+        }
         let Some((_, unit)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return wrong(format!("the unit `{unit}` is not one of ms s m h d"), DURATION_HELP);
         };
@@ -135,13 +139,15 @@ fn socket(text: &str) -> Result<SocketAddr, Wrong> {
             _ => Ok(socket),
         };
     }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && let (Ok(ip), Ok(port)) = (host.parse::<Ipv6Addr>(), port.parse::<u16>())
+    {
+        return wrong("IPv6 needs brackets", format!("write `[{ip}]:{port}`"));
+    }
     if let Ok(ip) = text.parse::<IpAddr>() {
         return wrong("the port is missing", format!("write `{}`", SocketAddr::new(ip, 53)));
     }
     if let Some((host, port)) = text.rsplit_once(':') {
-        if let (Ok(ip), Ok(port)) = (host.parse::<Ipv6Addr>(), port.parse::<u16>()) {
-            return wrong("IPv6 needs brackets", format!("write `[{ip}]:{port}`"));
-        }
         if host.is_empty() || host == "*" {
             return wrong("the address is missing", format!("all addresses are `0.0.0.0:{port}` and `[::]:{port}`"));
         }
@@ -215,10 +221,41 @@ fn cut(ip: IpAddr, length: u8) -> IpAddr {
 }
 
 fn geo_code(text: &str) -> Result<GeoCode, Wrong> {
-    match text.parse::<GeoCode>() {
-        Ok(code) => Ok(code),
-        Err(error) => wrong(error.to_string(), "codes look like `EU`, `EU-DE` or `NA-US-CA`"),
+    const HELP: &str = "codes look like `EU`, `EU-DE` or `NA-US-CA`";
+    let code = match text.parse::<GeoCode>() {
+        Ok(code) => code,
+        Err(error) => {
+            // `DE`, and `US-CA`: the country was put first.
+            let first = text.split('-').next().unwrap_or_default();
+            let help = match letters(first).and_then(country) {
+                Some(row) => format!("did you mean `{}-{}`?", show(row.continent), text.to_ascii_uppercase()),
+                None => HELP.to_owned(),
+            };
+            return wrong(error.to_string(), help);
+        }
+    };
+    let Some(letters) = code.country else { return Ok(code) };
+    match country(letters) {
+        Some(row) if row.continent == code.continent => Ok(code),
+        Some(row) => {
+            let meant = GeoCode { continent: row.continent, ..code };
+            let why = format!("{} is in {}", show(letters), show(row.continent));
+            wrong(why, format!("did you mean `{meant}`?"))
+        }
+        None => {
+            let why = format!("ISO 3166-1 has no country {}", show(letters));
+            let help = if letters == *b"UK" { "did you mean `EU-GB`?" } else { HELP };
+            wrong(why, help)
+        }
     }
+}
+
+fn letters(text: &str) -> Option<[u8; 2]> {
+    text.to_ascii_uppercase().as_bytes().try_into().ok()
+}
+
+fn show(letters: [u8; 2]) -> String {
+    letters.iter().map(|b| char::from(*b)).collect()
 }
 
 fn domain(text: &str) -> Result<Name, Wrong> {
@@ -357,6 +394,19 @@ mod tests {
         assert_eq!(prefix("2001:db8::1/32").unwrap_err().help.unwrap(), "the network is `2001:db8::/32`");
         assert!(prefix("10.0.0.0/33").is_err());
         assert!(prefix("10.0.0.0/").is_err());
+    }
+
+    #[test]
+    fn countries_are_on_their_continent() {
+        assert!(geo_code("AS-TR").is_ok());
+        assert!(geo_code("NA-US-CA").is_ok());
+        let help = |text| geo_code(text).unwrap_err().help.unwrap();
+        assert_eq!(help("EU-TR"), "did you mean `AS-TR`?");
+        assert_eq!(help("EU-US-CA"), "did you mean `NA-US-CA`?");
+        assert_eq!(help("de"), "did you mean `EU-DE`?");
+        assert_eq!(help("US-CA"), "did you mean `NA-US-CA`?");
+        assert_eq!(help("EU-UK"), "did you mean `EU-GB`?");
+        assert_eq!(geo_code("EU-ZZ").unwrap_err().why, "ISO 3166-1 has no country ZZ");
     }
 
     #[test]

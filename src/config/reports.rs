@@ -90,14 +90,11 @@ impl<'s> Reports<'s> {
         let allowed = (wrong_length.max(3) / 3).min(4);
         let lowered = wrong.to_lowercase();
         let mut best: Option<(usize, &str)> = None;
-        for name in known {
+        for name in known.into_iter().take(self.comparisons_left as usize) {
+            self.comparisons_left -= 1;
             if wrong_length.abs_diff(name.chars().count()) > allowed || name.len() > 255 {
                 continue;
             }
-            if self.comparisons_left == 0 {
-                break;
-            }
-            self.comparisons_left -= 1;
             let distance = strsim::damerau_levenshtein(&lowered, &name.to_lowercase());
             if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
                 best = Some((distance, name));
@@ -107,23 +104,16 @@ impl<'s> Reports<'s> {
     }
 
     /// The way out of a name of kind `thing` (`pool`, `region`) that is not defined.
-    pub fn instead_of<'k>(
-        &mut self,
-        thing: &str,
-        wrong: &str,
-        known: impl IntoIterator<Item = &'k str> + Clone,
-    ) -> Option<String> {
-        if let Some(name) = self.similar(wrong, known.clone()) {
-            return Some(format!("a {thing} with a similar name exists: `{name}`"));
+    pub fn instead_of(&mut self, thing: &str, wrong: &str, known: &[&str]) -> String {
+        if let Some(name) = self.similar(wrong, known.iter().copied()) {
+            return format!("a {thing} with a similar name exists: `{name}`");
         }
-        let mut names = known.into_iter();
-        let first: Vec<String> = names.by_ref().take(NAMES_LISTED_MAX).map(|n| format!("`{n}`")).collect();
-        let more = names.count();
-        Some(match (first.is_empty(), more) {
-            (true, _) => format!("no {thing} is defined"),
-            (_, 0) => format!("defined: {}", first.join(", ")),
-            (_, more) => format!("defined: {} and {more} more", first.join(", ")),
-        })
+        let first: Vec<String> = known.iter().take(NAMES_LISTED_MAX).map(|n| format!("`{n}`")).collect();
+        match known.len() - first.len() {
+            _ if first.is_empty() => format!("no {thing} is defined"),
+            0 => format!("defined: {}", first.join(", ")),
+            more => format!("defined: {} and {more} more", first.join(", ")),
+        }
     }
 }
 
@@ -138,8 +128,8 @@ mod tests {
         assert_eq!(reports.similar("eu-wbe", ["us-web", "eu-web"]), Some("eu-web"));
         assert_eq!(reports.similar("EU-WEB", ["us-web", "eu-web"]), Some("eu-web"));
         assert_eq!(reports.similar("asia", ["us-web", "eu-web"]), None);
-        assert_eq!(reports.instead_of("pool", "asia", ["a", "b"]).unwrap(), "defined: `a`, `b`");
-        assert_eq!(reports.instead_of("pool", "asia", []).unwrap(), "no pool is defined");
+        assert_eq!(reports.instead_of("pool", "asia", &["a", "b"]), "defined: `a`, `b`");
+        assert_eq!(reports.instead_of("pool", "asia", &[]), "no pool is defined");
     }
 
     #[test]

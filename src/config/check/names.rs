@@ -15,7 +15,8 @@ pub struct Index<'s> {
     /// The heading that would define one, as `[pool.NAME]`.
     heading: fn(&str) -> String,
     at: HashMap<&'s str, usize>,
-    in_order: Vec<&'s str>,
+    /// In the order they were written.
+    listed: Vec<&'s str>,
 }
 
 /// Every name there is.
@@ -57,7 +58,8 @@ fn networks(spec: &Spec) -> Vec<&str> {
 impl<'s> Index<'s> {
     fn new(kind: &'static str, heading: fn(&str) -> String, in_order: Vec<&'s str>) -> Self {
         let at = in_order.iter().enumerate().rev().map(|(at, name)| (*name, at)).collect();
-        Index { kind, heading, at, in_order }
+        let listed = in_order.into_iter().filter(|name| !name.is_empty()).collect();
+        Index { kind, heading, at, listed }
     }
 
     /// Where a name is, without a word when it is not.
@@ -75,7 +77,7 @@ impl<'s> Index<'s> {
     }
 
     fn undefined(&self, reports: &mut Reports<'_>, user: &str, name: &Written<String>) {
-        let help = reports.instead_of(self.kind, &name.value, self.in_order.iter().copied().filter(|n| !n.is_empty()));
+        let help = reports.instead_of(self.kind, &name.value, &self.listed);
         let fact = format!("{user} uses {} `{}`, which is not defined", self.kind, name.value.escape_debug());
         let label = format!("no {}", (self.heading)(&name.value));
         reports.error(codes::UNDEFINED, name.span, fact).label(label).help(help);

@@ -68,7 +68,7 @@ impl Reader<'_, '_> {
             reports.error(codes::MISPLACED, rules.span, fact).help(help);
         }
         let Some(list) = &self.vip.pools else {
-            if self.vip.policy.is_some() && self.vip.rules.is_none() {
+            if self.vip.policy.is_some() && !self.vip.has_choices {
                 let fact = format!("{} has no `pools`", self.user());
                 let help = "add `pools = [{ pool = \"POOL\" }]`".to_owned();
                 reports.error(codes::MISSING, self.vip.name.span, fact).help(help);
@@ -174,7 +174,7 @@ impl Reader<'_, '_> {
             reports.error(codes::MISPLACED, pools.span, "policy `geolocation` takes `rules`, not `pools`").help(help);
         }
         let Some(list) = &self.vip.rules else {
-            if self.vip.pools.is_none() {
+            if !self.vip.has_choices {
                 let fact = format!("{} has no `rules`", self.user());
                 let help = "add `rules = [{ geos = [\"EU\"], pool = \"POOL\" }, { pool = \"POOL\" }]`".to_owned();
                 reports.error(codes::MISSING, self.vip.name.span, fact).help(help);
@@ -216,6 +216,9 @@ impl Reader<'_, '_> {
 
     /// The last rule matches everyone, and no rule before it does.
     fn catch_all(&self, reports: &mut Reports<'_>, list: &List<RuleSpec>) {
+        if !list.items.iter().all(|rule| rule.value.all_known) {
+            return;
+        }
         let first = list.items.iter().position(|rule| rule.value.is_catch_all());
         let Some(first) = first else {
             if list.complete {
@@ -247,10 +250,7 @@ impl Reader<'_, '_> {
                 let help = "put narrower places first, or remove it".to_owned();
                 reports.warning(codes::SHADOWED, code.span, fact).label("never matches").help(help);
             }
-            // Rules with other conditions too may not match all of their places.
-            if rule.value.networks.is_none() && rule.value.asns.is_none() {
-                seen.extend(codes().map(|code| (code.value, rule.span)));
-            }
+            seen.extend(codes().map(|code| (code.value, rule.span)));
         }
     }
 }
@@ -262,12 +262,12 @@ fn wider(code: GeoCode) -> [Option<GeoCode>; 3] {
     [Some(code), (country != code).then_some(country), (continent != country).then_some(continent)]
 }
 
-/// `geos = []` matches nobody, though it looks like everyone.
+/// Whoever writes `geos = []` means nobody, and a rule without conditions is for everyone.
 fn empty_condition<T>(reports: &mut Reports<'_>, key: &str, list: &Option<List<T>>) {
     let Some(list) = list else { return };
     if list.items.is_empty() && list.complete {
         let help = "leave the key out to match everyone, or remove the rule".to_owned();
-        reports.error(codes::EMPTY, list.span, format!("`{key}` is empty, so it matches nobody")).help(help);
+        reports.error(codes::EMPTY, list.span, format!("`{key}` is empty")).help(help);
     }
 }
 

@@ -92,13 +92,17 @@ fn endpoints(reports: &mut Reports<'_>, named: &Named<PoolSpec>, id: PoolId, mod
     }
 }
 
+/// Endpoints of weight 0 stand behind the others and are counted apart from them; either group may be enough.
 fn enough(reports: &mut Reports<'_>, pool: &PoolSpec) {
     let (Some(least), Some(list)) = (&pool.min_healthy, &pool.endpoints) else { return };
-    let count = list.items.len() as u64;
+    let standby = list.items.iter().filter(|e| e.value.weight.as_ref().is_some_and(|w| w.value == 0)).count();
+    let count = standby.max(list.items.len() - standby) as u64;
     if list.complete && count > 0 && least.value > count {
         let plural = if count == 1 { "" } else { "s" };
         let fact = format!("the pool can never be up: {} of {count} endpoint{plural} would have to be", least.value);
-        reports.error(codes::MIN_HEALTHY, least.span, fact).help(format!("write at most `min_healthy = {count}`"));
+        let said = reports.error(codes::MIN_HEALTHY, least.span, fact);
+        let said = if standby > 0 { said.label("endpoints of weight 0 are counted apart") } else { said };
+        said.help(format!("write at most `min_healthy = {count}`"));
     }
 }
 

@@ -78,12 +78,13 @@ fn certificate(reports: &mut Reports<'_>, server: &Server) {
     if server.tls.is_some() {
         return;
     }
-    for (key, list) in [("dot", &server.dot), ("doq", &server.doq), ("doh", &server.doh)] {
-        if let Some(list) = list.as_ref().filter(|list| !list.items.is_empty()) {
-            let fact = format!("`{key}` is encrypted, and [server] has no `tls`");
-            let help = "add `tls = \"NAME\"` to [server], and a section [tls.NAME]".to_owned();
-            reports.error(codes::NO_CERTIFICATE, list.span, fact).help(help);
-        }
+    let lists = [("dot", &server.dot), ("doq", &server.doq), ("doh", &server.doh)];
+    let encrypted = lists.iter().filter_map(|(key, list)| Some((key, list.as_ref()?)));
+    // Once is enough: one certificate serves them all.
+    if let Some((key, list)) = encrypted.into_iter().find(|(_, list)| !list.items.is_empty()) {
+        let fact = format!("`{key}` is encrypted, and [server] has no `tls`");
+        let help = "add `tls = \"NAME\"` to [server], and a section [tls.NAME]".to_owned();
+        reports.error(codes::NO_CERTIFICATE, list.span, fact).help(help);
     }
 }
 

@@ -77,7 +77,7 @@ const IN_A_ROW_MAX: u64 = 100;
 impl HealthCheck {
     /// Reads one health check.
     pub fn read(reports: &mut Reports<'_>, mut fields: Fields) -> HealthCheck {
-        fields.require(reports, "type", "\"https\"");
+        fields.require("type", "\"https\"");
         let span = fields.span;
         let kind = fields.word(reports, "type", &KINDS);
         if let Some(kind) = &kind {

@@ -63,8 +63,8 @@ impl Geo {
 
 impl Network {
     fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Network {
-        fields.require(reports, "name", "\"office\"");
-        fields.require(reports, "cidr", "[\"10.0.0.0/8\"]");
+        fields.require("name", "\"office\"");
+        fields.require("cidr", "[\"10.0.0.0/8\"]");
         let span = fields.span;
         let name = fields.name(reports, "name");
         if let Some(name) = &name

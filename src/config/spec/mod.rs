@@ -65,7 +65,12 @@ impl Spec {
         let mut spec = Spec::default();
         for (key, value) in document.entries {
             let named = matches!(key.value.as_str(), "region" | "health_check" | "pool" | "vip" | "zone" | "tls");
-            let what = if named { key.value.replace('_', " ") } else { format!("[{}]", key.value) };
+            let what = match key.value.as_str() {
+                "vip" => "VIP".to_owned(),
+                "tls" => "certificate".to_owned(),
+                other if named => other.replace('_', " "),
+                other => format!("[{other}]"),
+            };
             let fields = match value.value {
                 Value::Table(table) => Fields::new(what, key.span, table),
                 _ if key.value == "include" => continue,

@@ -88,8 +88,8 @@ pub const ENDPOINTS_MAX: usize = 65_535;
 impl Pool {
     /// Reads one pool.
     pub fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Pool {
-        fields.require(reports, "region", "\"REGION\"");
-        fields.require(reports, "endpoints", "[{ address = \"192.0.2.10\" }]");
+        fields.require("region", "\"REGION\"");
+        fields.require("endpoints", "[{ address = \"192.0.2.10\" }]");
         let span = fields.span;
         let example = "{ address = \"192.0.2.10\" }";
         let pool = Pool {
@@ -119,7 +119,7 @@ fn endpoints(reports: &mut Reports<'_>, list: List<Fields>) -> List<Endpoint> {
 
 impl Endpoint {
     fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Option<Endpoint> {
-        fields.require(reports, "address", "\"192.0.2.10\"");
+        fields.require("address", "\"192.0.2.10\"");
         let address = fields.form(reports, "address", &forms::HOST_ADDRESS);
         let port = fields.integer(reports, "port", 1..=65535);
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);

@@ -121,8 +121,8 @@ pub struct Tls {
 impl Tls {
     /// Reads one certificate.
     pub fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Tls {
-        fields.require(reports, "certificate", "\"tls/www.pem\"");
-        fields.require(reports, "key_file", "\"tls/www.key\"");
+        fields.require("certificate", "\"tls/www.pem\"");
+        fields.require("key_file", "\"tls/www.key\"");
         let span = fields.span;
         let tls =
             Tls { span, certificate: fields.path(reports, "certificate"), key_file: fields.path(reports, "key_file") };

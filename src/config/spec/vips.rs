@@ -39,6 +39,8 @@ pub struct Vip {
     pub when_all_down: Option<Written<AllDown>>,
     /// What to answer when the pool has no address of the family asked for.
     pub family: Option<Written<FamilyRule>>,
+    /// Whether `rules` or `pools` was written at all, readable or not.
+    pub has_choices: bool,
     /// `rules`, of geolocation.
     pub rules: Option<List<Rule>>,
     /// `pools`, of every other policy.
@@ -99,6 +101,8 @@ pub struct Rule {
     pub members: Option<List<Member>>,
     /// Whether it never leaves its pools.
     pub geofence: Option<Written<bool>>,
+    /// Whether every key was known; if not, its conditions are not what was meant.
+    pub all_known: bool,
 }
 
 impl PolicyWord {
@@ -130,9 +134,11 @@ const TTL_MAX: Duration = Duration::from_secs(0x7fff_ffff);
 impl Vip {
     /// Reads one VIP.
     pub fn read(reports: &mut Reports<'_>, name: Written<Name>, mut fields: Fields) -> Vip {
-        fields.require(reports, "policy", "\"failover\"");
+        fields.require("policy", "\"failover\"");
         let second = Duration::from_secs(1);
+        let has_choices = fields.has("rules") || fields.has("pools");
         let vip = Vip {
+            has_choices,
             policy: fields.word(reports, "policy", &POLICIES),
             ttl: ttl(reports, &mut fields, "ttl", Duration::ZERO),
             min_ttl: ttl(reports, &mut fields, "min_ttl", second),
@@ -209,7 +215,7 @@ fn members(reports: &mut Reports<'_>, fields: &mut Fields, key: &'static str) ->
 
 impl Member {
     fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Option<Member> {
-        fields.require(reports, "pool", "\"POOL\"");
+        fields.require("pool", "\"POOL\"");
         let pool = fields.name(reports, "pool");
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);
         let bias = fields.signed(reports, "bias", -99..=99);
@@ -228,7 +234,7 @@ fn rules(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<List<Rule>> {
 impl Rule {
     fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Rule {
         if !fields.has("pools") {
-            fields.require(reports, "pool", "\"POOL\"");
+            fields.require("pool", "\"POOL\"");
         } else if let Some((_, span)) = fields.first_of(&["pool"]) {
             let fact = "a rule has `pool` or `pools`, not both";
             reports.error(codes::MISPLACED, span, fact).help("put every pool into `pools`".to_owned());
@@ -239,8 +245,8 @@ impl Rule {
         let geofence = fields.flag(reports, "geofence");
         let one = fields.name(reports, "pool");
         let members = members(reports, &mut fields, "pools").or_else(|| one.map(alone));
-        fields.finish(reports, &[]);
-        Rule { networks, geos, asns, members, geofence }
+        let all_known = fields.finish(reports, &[]);
+        Rule { networks, geos, asns, members, geofence, all_known }
     }
 
     /// Whether it has no condition.
