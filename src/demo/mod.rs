@@ -1,1 +1,155 @@
-//! demo
+//! The demo: regions of small HTTP origins on loopback, a real server in front of them, and a region that fails.
+//!
+//! Nothing here is special to the demo but the origins and the clients: the server reads a configuration from a folder,
+//! probes over the network and answers on a socket, as `rhumb serve` would.
+
+pub mod clients;
+pub mod layout;
+pub mod origins;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::{interval, sleep};
+
+use crate::daemon::{Daemon, StartError};
+use crate::demo::clients::ask;
+use crate::demo::layout::{DemoRegion, REGIONS, client_prefix, configuration};
+use crate::demo::origins::Origins;
+
+/// What the demo is asked for.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// How many regions, 2 to 6.
+    pub regions: usize,
+    /// When the first region fails, and how long it stays so.
+    pub fail_after: Duration,
+    /// When the demo ends by itself.
+    pub ends_after: Option<Duration>,
+    /// Where DNS is served; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The origins' port; 0 takes any that is free on all their addresses.
+    pub origin_port: u16,
+    /// Where configuration, zone and database are left; a folder that goes away with the demo unless told.
+    pub write: Option<PathBuf>,
+}
+
+/// Ports tried for the origins when none is asked for.
+const ORIGIN_PORTS: std::ops::Range<u16> = 8080..8180;
+/// How often each client asks.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// Runs the demo until it has ended or the process is told to stop.
+///
+/// # Errors
+/// A sentence for the person in front of the terminal.
+pub async fn run(wishes: Wishes) -> Result<(), String> {
+    let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
+    let (folder, _gone_with_us) = folder(wishes.write.as_ref())?;
+    let candidates = if wishes.origin_port == 0 { ORIGIN_PORTS } else { wishes.origin_port..wishes.origin_port + 1 };
+    let port = origins::common_port(regions, candidates).await?;
+    layout::write(&folder, &configuration(regions, wishes.listen, port))?;
+
+    let mut origins = Vec::new();
+    for region in regions {
+        origins.push(Origins::start(*region, port).await?);
+    }
+    let config = folder.join("rhumb.toml");
+    let daemon = Daemon::start(&config).await.map_err(|e| explain_start(&e))?;
+    let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
+    daemon.ready().await;
+    introduce(regions, dns, port, &config, wishes.fail_after);
+
+    let told_to_stop = crate::runtime::signals::terminated();
+    tokio::select! {
+        () = watch_clients(regions, dns) => {}
+        result = fail_and_return(&mut origins[0], regions[0], wishes.fail_after) => result?,
+        () = end_of(wishes.ends_after) => {}
+        () = told_to_stop => {}
+    }
+    println!("\nthe demo ends");
+    daemon.stop().await;
+    Ok(())
+}
+
+/// The folder for the demo's files, and what removes it again.
+fn folder(write: Option<&PathBuf>) -> Result<(PathBuf, Option<Temporary>), String> {
+    let path = match write {
+        Some(path) => path.clone(),
+        None => std::env::temp_dir().join(format!("rhumb-demo-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
+    let temporary = write.is_none().then(|| Temporary(path.clone()));
+    Ok((path, temporary))
+}
+
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn explain_start(error: &StartError) -> String {
+    format!("the demo's server did not start: {error}")
+}
+
+fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::path::Path, fail_after: Duration) {
+    let at = format!("@{} -p {}", dns.ip(), dns.port());
+    println!("rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n");
+    println!("Try, in another terminal:\n");
+    for region in regions {
+        println!("  dig {at} www.example.com +short +subnet={:<18}  # a client near {}", region.clients, region.label);
+    }
+    println!("  dig {at} www.example.com +subnet=81.2.69.0/24            # any real network works: this one is in Britain");
+    println!("  dig {at} near.example.com +short +subnet=1.1.1.0/24      # geoproximity; cache. canary. standby. are there too");
+    println!("  curl http://{}:{port}/                              # an address that dig gave", regions[0].endpoints()[0]);
+    println!("  rhumb explain -c {} www.example.com --client {}\n", config.display(), regions[0].clients);
+    println!("In {} s {} fails for as long, and you see its clients move. Ctrl-C ends it.\n", fail_after.as_secs(), regions[0].label);
+}
+
+/// Asks for every region's clients again and again, and prints what changes.
+async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
+    let mut last: BTreeMap<&str, String> = BTreeMap::new();
+    let mut tick = interval(ASK_EVERY);
+    let began = tokio::time::Instant::from_std(crate::runtime::clock::now());
+    loop {
+        tick.tick().await;
+        for region in regions {
+            let said = match ask(dns, "www.example.com.", client_prefix(region)).await {
+                Ok(answer) => {
+                    let list: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
+                    format!("{:<26} ttl {}", list.join(" "), answer.ttl)
+                }
+                Err(problem) => problem,
+            };
+            let addresses = said.split(" ttl ").next().unwrap_or_default().to_owned();
+            if last.insert(region.name, addresses.clone()).is_none_or(|before| before != addresses) {
+                let seconds = began.elapsed().as_secs_f32();
+                println!("{seconds:6.1}s  clients near {:<13} {:<18} -> {said}", region.label, region.clients);
+            }
+        }
+    }
+}
+
+/// Fails a region, brings it back, and so on.
+async fn fail_and_return(origins: &mut Origins, region: DemoRegion, after: Duration) -> Result<(), String> {
+    loop {
+        sleep(after).await;
+        println!("         --- {} ({}) fails: its origins refuse connections", region.label, region.name);
+        origins.fail().await;
+        sleep(after).await;
+        println!("         --- {} ({}) is back", region.label, region.name);
+        origins.resume().await?;
+    }
+}
+
+async fn end_of(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
