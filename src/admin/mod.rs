@@ -1,1 +1,10 @@
-//! admin
+//! The admin socket: what operators ask a running server, and what it says.
+//!
+//! `GET` changes nothing. Shapes are in [`dto`]; the command line reads the same shapes back and [`render`]s them.
+
+pub mod client;
+pub mod dto;
+pub mod explain;
+pub mod render;
+pub mod routes;
+pub mod socket;

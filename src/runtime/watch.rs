@@ -44,6 +44,19 @@ impl Stamps {
         Stamps(paths.into_iter().map(|p| (p.to_owned(), stamp(p))).collect())
     }
 
+    /// These and those of `other`; where both know a path, these hold.
+    pub fn and(mut self, other: Stamps) -> Self {
+        for (path, stamp) in other.0 {
+            self.0.entry(path).or_insert(stamp);
+        }
+        self
+    }
+
+    /// Whether `path` was the same when both were taken.
+    pub fn agrees(&self, other: &Stamps, path: &Path) -> bool {
+        self.0.get(path).is_some_and(|stamp| stamp.is_some() && other.0.get(path) == Some(stamp))
+    }
+
     /// Looks at the same paths again.
     pub fn again(&self) -> Self {
         Stamps::of(self.0.keys().map(PathBuf::as_path))

@@ -1,0 +1,225 @@
+//! The shapes of the admin API. They are a border: converted by hand from what the server knows, stable for those who
+//! read them, and read back by our own command line.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// `GET /v1/explain`: what a client would be answered, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name asked for, absolute.
+    pub name: String,
+    /// The type asked for.
+    #[serde(rename = "type")]
+    pub rtype: String,
+    /// Whose place counts.
+    pub client: ClientSaid,
+    /// How the VIP decided; absent when no VIP answers this name and type.
+    pub decision: Option<DecisionSaid>,
+    /// The answer on the wire.
+    pub answer: AnswerSaid,
+}
+
+/// The client of an explanation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientSaid {
+    /// `81.2.69.0/24`; absent when the client was placed by hand.
+    pub prefix: Option<String>,
+    /// Where it was taken from: `--client`, `--geo`, `--at`.
+    pub from: String,
+}
+
+/// Every step of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionSaid {
+    /// The VIP, which is the end of a CNAME chain or a wildcard when it is not the name asked for.
+    pub vip: String,
+    /// `geolocation`, `geoproximity`…
+    pub policy: String,
+    /// Step 1.
+    pub locate: LocateSaid,
+    /// Step 2, `geolocation`: the rules tried.
+    pub rules: Vec<RuleSaid>,
+    /// Step 2, `geoproximity` and `latency`: the pools as the place orders them.
+    pub order: Vec<OrderSaid>,
+    /// Step 2, pools that share by weight: the draw.
+    pub drawn: Option<DrawSaid>,
+    /// Step 3: the pools looked at.
+    pub pools: Vec<PoolSaid>,
+    /// What `when_all_down` said, when it was asked.
+    pub all_down: Option<String>,
+    /// Step 4: how the endpoints were chosen, in words.
+    pub chosen_by: String,
+    /// Step 4: the endpoints, in order.
+    pub endpoints: Vec<String>,
+    /// Seconds.
+    pub ttl: u32,
+    /// What bounds the TTL, in words.
+    pub ttl_because: String,
+    /// What would be answered if the pool used failed.
+    pub next: Option<NextSaid>,
+}
+
+/// Where a client is, and who says so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LocateSaid {
+    /// A database's file name, a custom network's name, or how it was placed by hand; absent when nobody knows.
+    pub source: Option<String>,
+    /// When that database was built, `2026-11-18`.
+    pub built: Option<String>,
+    /// The largest network around the client that is in the same place.
+    pub network: Option<String>,
+    /// `EU-GB`.
+    pub geo: Option<String>,
+    /// Degrees north and east.
+    pub location: Option<[f64; 2]>,
+    /// The autonomous system.
+    pub asn: Option<u32>,
+}
+
+/// A rule that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleSaid {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its conditions, `geos EU AF`.
+    pub conditions: String,
+    /// Whether it matched.
+    pub matched: bool,
+    /// What of it matched.
+    pub by: String,
+    /// Where it was written, `rhumb.toml:58`.
+    pub place: Option<String>,
+}
+
+/// A pool as a place orders it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderSaid {
+    /// The pool.
+    pub pool: String,
+    /// Great-circle distance.
+    pub km: Option<f64>,
+    /// The same after its bias.
+    pub biased_km: Option<f64>,
+    /// By the latency table.
+    pub milliseconds: Option<f64>,
+}
+
+/// A draw by weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrawSaid {
+    /// Pools and weights.
+    pub members: Vec<(String, u32)>,
+    /// The one drawn.
+    pub chosen: String,
+    /// The network that drew it.
+    pub key: String,
+    /// How many seconds it keeps what it drew; for good when absent.
+    pub seconds: Option<u32>,
+}
+
+/// A pool that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolSaid {
+    /// The pool.
+    pub pool: String,
+    /// Its region.
+    pub region: String,
+    /// How many of its endpoints are up.
+    pub healthy: u32,
+    /// How many it has.
+    pub endpoints: u32,
+    /// How many it needs.
+    pub min_healthy: u32,
+    /// Whether the answer comes from it.
+    pub used: bool,
+    /// Why, in words: `first choice`, `down`, `drained`.
+    pub because: String,
+}
+
+/// What would be answered if the pool used failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NextSaid {
+    /// The pool that fails.
+    pub if_fails: String,
+    /// The pool that would answer.
+    pub pool: Option<String>,
+    /// Its endpoints.
+    pub endpoints: Vec<String>,
+}
+
+/// The answer on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerSaid {
+    /// `NOERROR`, `NXDOMAIN`…
+    pub rcode: String,
+    /// Whether the server is authoritative for it.
+    pub authoritative: bool,
+    /// The answer section, in presentation form.
+    pub records: Vec<String>,
+    /// The ECS scope returned, if any.
+    pub scope: Option<u8>,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// Counts reloads, from 1.
+    pub generation: u64,
+    /// Whether the first round of probes is over.
+    pub ready: bool,
+    /// Every pool.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// A pool in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// The pool.
+    pub pool: String,
+    /// Its region.
+    pub region: String,
+    /// Whether it is answered.
+    pub up: bool,
+    /// How many of its endpoints are up.
+    pub healthy: u32,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint in [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Its address.
+    pub address: String,
+    /// `up`, `down`, `unknown`, as observed.
+    pub standing: String,
+    /// The last result, `L4CON connection refused`.
+    pub last: Option<String>,
+}
+
+/// `POST /v1/reload`, done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What queries see now.
+    pub generation: u64,
+}
+
+/// A failure (RFC 9457): `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProblemSaid {
+    /// What kind of failure, as a stable word behind `urn:rhumb:problem:`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The kind in words.
+    pub title: String,
+    /// This failure in words.
+    pub detail: String,
+    /// Everything that is wrong, a line each, where there is more to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}

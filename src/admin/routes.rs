@@ -1,0 +1,187 @@
+//! The requests of the admin socket.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::get;
+use axum::routing::post;
+use tokio::net::UnixListener;
+
+use crate::admin::dto::EndpointStatus;
+use crate::admin::dto::PoolStatus;
+use crate::admin::dto::ProblemSaid;
+use crate::admin::dto::Reloaded;
+use crate::admin::dto::Status;
+use crate::admin::explain;
+use crate::admin::explain::Question;
+use crate::admin::explain::Who;
+use crate::health::ledger::Ledger;
+use crate::model::PoolId;
+use crate::model::Problem;
+use crate::runtime::clock::Clock;
+use crate::runtime::keeper::Handle;
+use crate::server::dice::Dice;
+use crate::steering::Draw;
+
+type ReloadOutcome = Pin<Box<dyn Future<Output = Result<u64, Vec<Problem>>> + Send>>;
+
+/// What the requests need of the server.
+#[derive(Clone)]
+pub struct Admin {
+    keeper: Handle,
+    clock: Clock,
+    reload: Arc<dyn Fn() -> ReloadOutcome + Send + Sync>,
+}
+
+impl Admin {
+    /// Requests about the worlds of this keeper; `reload` reads all files again.
+    pub fn new(keeper: Handle, clock: Clock, reload: impl Fn() -> ReloadOutcome + Send + Sync + 'static) -> Self {
+        Admin { keeper, clock, reload: Arc::new(reload) }
+    }
+
+    /// Answers requests until the listener's task is dropped.
+    pub async fn serve(self, listener: UnixListener) {
+        let routes = Router::new()
+            .route("/v1/explain", get(explained))
+            .route("/v1/status", get(status))
+            .route("/v1/reload", post(reload))
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .fallback(nothing_here)
+            .with_state(self);
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin socket is closed");
+        }
+    }
+}
+
+/// A failure as RFC 9457 has it.
+struct Failure {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    problems: Vec<String>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Failure { status, kind, title, detail: detail.into(), problems: Vec::new() }
+    }
+
+    fn stopping() -> Self {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping", "the server is stopping")
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let said = ProblemSaid {
+            kind: format!("urn:rhumb:problem:{}", self.kind),
+            status: self.status.as_u16(),
+            title: self.title.to_owned(),
+            detail: self.detail,
+            problems: self.problems,
+        };
+        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(said)).into_response()
+    }
+}
+
+/// The query string of `/v1/explain`. `down` is a list with commas.
+#[derive(Debug, serde::Deserialize)]
+struct Asked {
+    name: String,
+    #[serde(rename = "type")]
+    rtype: Option<String>,
+    client: Option<String>,
+    geo: Option<String>,
+    at: Option<String>,
+    down: Option<String>,
+}
+
+async fn explained(State(admin): State<Admin>, asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>) -> Response {
+    let wrong = |detail: String| Failure::new(StatusCode::BAD_REQUEST, "question", "The question is not understood", detail);
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(rejection) => return wrong(rejection.body_text()).into_response(),
+    };
+    let who = match Who::read(asked.client.as_deref(), asked.geo.as_deref(), asked.at.as_deref()) {
+        Ok(who) => who,
+        Err(sentence) => return wrong(sentence).into_response(),
+    };
+    let down = asked.down.iter().flat_map(|list| list.split(',')).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let question = Question { name: asked.name, rtype: asked.rtype.unwrap_or_else(|| "A".to_owned()), who, down };
+    let draw = Draw { random: Dice::new().roll(), seconds: admin.clock.now().secs() };
+    match explain::explain(&admin.keeper.published.load(), &question, draw) {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(sentence) => wrong(sentence).into_response(),
+    }
+}
+
+async fn status(State(admin): State<Admin>) -> Response {
+    let world = admin.keeper.published.load();
+    let ready = admin.keeper.is_ready();
+    match admin.keeper.ask(pools).await {
+        Ok(pools) => {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            Json(Status { version, generation: world.generation, ready, pools }).into_response()
+        }
+        Err(_) => Failure::stopping().into_response(),
+    }
+}
+
+fn pools(ledger: &Ledger) -> Vec<PoolStatus> {
+    let model = ledger.model();
+    let status = |(index, pool): (usize, &crate::model::Pool)| {
+        let id = PoolId::from(index);
+        let health = ledger.table().pool(id);
+        let endpoints = model.members(id).map(|(endpoint, said)| {
+            let belief = ledger.belief(endpoint);
+            EndpointStatus {
+                address: said.address.to_string(),
+                standing: belief.standing().words().to_owned(),
+                last: belief.last().map(|last| last.result.to_string()),
+            }
+        });
+        PoolStatus {
+            pool: pool.name.clone(),
+            region: model.region(pool.region).name.clone(),
+            up: health.usable,
+            healthy: health.healthy,
+            endpoints: endpoints.collect(),
+        }
+    };
+    model.pools.iter().enumerate().map(status).collect()
+}
+
+async fn reload(State(admin): State<Admin>) -> Response {
+    match (admin.reload)().await {
+        Ok(generation) => Json(Reloaded { generation }).into_response(),
+        Err(problems) => {
+            let detail = "the running configuration is unchanged";
+            let mut failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "reload", "The reload was refused", detail);
+            failure.problems = problems.iter().map(ToString::to_string).collect();
+            failure.into_response()
+        }
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    match admin.keeper.is_ready() {
+        true => "ready\n".into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the first round of probes is not over\n").into_response(),
+    }
+}
+
+async fn nothing_here() -> Response {
+    Failure::new(StatusCode::NOT_FOUND, "path", "There is nothing here", "see /v1/status and /v1/explain").into_response()
+}

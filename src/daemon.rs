@@ -1,0 +1,371 @@
+//! The whole server, assembled: load, bind, announce, serve, reload, drain.
+//!
+//! `rhumb serve` and the demo run the same [`Daemon`]. One task, the *steward*, owns what a reload changes (the sockets
+//! and the files they come from) and takes one order at a time, so two reloads never overlap. Nothing here decides
+//! anything about answers or health.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::admin::routes::Admin;
+use crate::admin::socket::AdminSocket;
+use crate::config::Sources;
+use crate::health::belief::Standing;
+use crate::model::Problem;
+use crate::model::ServerSettings;
+use crate::model::TlsFiles;
+use crate::prober;
+use crate::responder;
+use crate::responder::Outcome;
+use crate::responder::Transport;
+use crate::runtime::clock::Clock;
+use crate::runtime::keeper;
+use crate::runtime::keeper::Keeper;
+use crate::runtime::load;
+use crate::runtime::load::Loaded;
+use crate::runtime::load::load;
+use crate::runtime::signals::Hangups;
+use crate::runtime::swap::Published;
+use crate::runtime::watch::Stamps;
+use crate::runtime::watch::Watch;
+use crate::server;
+use crate::server::Listening;
+use crate::server::Server;
+use crate::server::answer::Answer;
+use crate::server::answer::Messages;
+use crate::steering::Draw;
+use crate::world::World;
+
+/// Why a daemon did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The files cannot be served.
+    Refused(Box<load::Refused>),
+    /// Sockets or certificates cannot be had; the sources are for drawing.
+    Sockets(Vec<Problem>, Sources),
+    /// The system refused something else, in a sentence.
+    System(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems = match self {
+            StartError::Refused(refused) => &refused.problems,
+            StartError::Sockets(problems, _) => problems,
+            StartError::System(sentence) => return f.write_str(sentence),
+        };
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone)]
+pub enum ReloadError {
+    /// The files or sockets cannot be had; every problem, and the texts for drawing them.
+    Refused(Vec<Problem>, Sources),
+    /// The server is stopping.
+    Stopping,
+}
+
+/// A server that runs.
+pub struct Daemon {
+    keeper: keeper::Handle,
+    listening: Vec<Listening>,
+    orders: mpsc::Sender<Order>,
+    steward: JoinHandle<()>,
+    keeping: JoinHandle<()>,
+    probing: JoinHandle<()>,
+    _admin: Option<AdminSocket>,
+}
+
+/// What the steward is told.
+enum Order {
+    Reload(oneshot::Sender<Result<u64, ReloadError>>),
+    Stop,
+}
+
+/// Lets others ask for a reload and wait for it.
+#[derive(Debug, Clone)]
+pub struct Reloads(mpsc::Sender<Order>);
+
+impl Reloads {
+    /// Reads all files again and serves them; returns the generation that queries see now.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub async fn reload(&self) -> Result<u64, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Order::Reload(reply)).await.map_err(|_| ReloadError::Stopping)?;
+        answer.await.map_err(|_| ReloadError::Stopping)?
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Order::Reload(_) => "Reload",
+            Order::Stop => "Stop",
+        })
+    }
+}
+
+impl Daemon {
+    /// Loads, binds every socket, probes everything once, then answers.
+    ///
+    /// With last-known standings for every endpoint it answers at once, and corrects itself as probes come in.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub async fn start(config: &Path) -> Result<Daemon, StartError> {
+        let path = config.to_owned();
+        let loaded = tokio::task::spawn_blocking(move || load(&path, None))
+            .await
+            .map_err(|e| StartError::System(format!("reading the configuration failed: {e}")))?
+            .map_err(StartError::Refused)?;
+        loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
+        let model = loaded.snapshot.model.clone();
+        let sockets = |problems| StartError::Sockets(problems, loaded.sources.clone());
+        let bound = server::bind(&model.server, certificate(&model.server, &model.tls)).map_err(sockets)?;
+        let admin = model.admin.socket.as_deref().map(AdminSocket::bind).transpose().map_err(StartError::System)?;
+
+        let clock = Clock::start();
+        let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
+        let keeping = tokio::spawn(keeper.run());
+        let probing = tokio::spawn(prober::run(jobs, handle.events(), clock));
+        let (orders, orders_in) = mpsc::channel(16);
+        let admin = admin.map(|socket| serve_admin(socket, &handle, &orders, clock));
+
+        if !every_standing_is_known(&handle).await {
+            handle.ready().await;
+        }
+        let answer = Arc::new(Live { published: handle.published.clone(), clock });
+        let serving = bound
+            .serve(answer, &tokio::runtime::Handle::current())
+            .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
+        let listening = serving.listening();
+        announce(&listening, &loaded);
+        let steward = Steward { config: config.to_owned(), serving, loaded, keeper: handle.clone(), orders: orders_in };
+        let steward = tokio::spawn(steward.run());
+        Ok(Daemon { keeper: handle, listening, orders, steward, keeping, probing, _admin: admin })
+    }
+
+    /// Where queries are taken, over every transport.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// Where plain DNS is answered, with the real ports.
+    pub fn dns(&self) -> Vec<SocketAddr> {
+        self.listening.iter().filter(|l| l.transport == Transport::Udp).map(|l| l.address).collect()
+    }
+
+    /// Waits for the end of the first round of probes.
+    pub async fn ready(&self) {
+        self.keeper.ready().await;
+    }
+
+    /// How to ask for a reload.
+    pub fn reloads(&self) -> Reloads {
+        Reloads(self.orders.clone())
+    }
+
+    /// Takes no more queries, answers those in hand, saves what is known, and ends.
+    pub async fn stop(self) {
+        // Errors mean that a task has ended already, which is what is wanted.
+        let _ = self.orders.send(Order::Stop).await;
+        let _ = self.steward.await;
+        self.keeper.stop().await;
+        let _ = self.keeping.await;
+        self.probing.abort();
+    }
+}
+
+fn certificate<'a>(settings: &ServerSettings, tls: &'a [TlsFiles]) -> Option<&'a TlsFiles> {
+    settings.tls.and_then(|index| tls.get(index))
+}
+
+async fn every_standing_is_known(keeper: &keeper::Handle) -> bool {
+    let known = keeper.ask(|ledger| {
+        let model = ledger.model();
+        let ids = model.pools.iter().flat_map(|pool| pool.endpoints.clone());
+        ids.into_iter().all(|id| ledger.belief(crate::model::EndpointId(id)).counted() != Standing::Unknown)
+    });
+    known.await.unwrap_or(false)
+}
+
+fn serve_admin(
+    mut socket: AdminSocket,
+    keeper: &keeper::Handle,
+    orders: &mpsc::Sender<Order>,
+    clock: Clock,
+) -> AdminSocket {
+    if let Some(listener) = socket.take() {
+        let admin = Admin::new(keeper.clone(), clock, {
+            let reloads = Reloads(orders.clone());
+            move || {
+                let reloads = reloads.clone();
+                Box::pin(async move { reloads.reload().await.map_err(|error| error.problems()) })
+            }
+        });
+        tokio::spawn(admin.serve(listener));
+    }
+    socket
+}
+
+impl ReloadError {
+    /// What is wrong, as problems.
+    pub fn problems(self) -> Vec<Problem> {
+        match self {
+            ReloadError::Refused(problems, _) => problems,
+            ReloadError::Stopping => vec![Problem::error("E0405", None, "the server is stopping")],
+        }
+    }
+}
+
+fn announce(listening: &[Listening], loaded: &Loaded) {
+    for socket in listening {
+        info!("answering {:?} on {}", socket.transport, socket.address);
+    }
+    let (model, zones) = (&loaded.snapshot.model, &loaded.snapshot.zones);
+    info!(
+        "serving {} zones, {} VIPs, {} pools, {} endpoints in {} regions",
+        zones.iter().len(),
+        model.vips.len(),
+        model.pools.len(),
+        model.endpoints.len(),
+        model.regions.len()
+    );
+}
+
+/// Owns what a reload changes, and takes one order at a time.
+struct Steward {
+    config: PathBuf,
+    serving: Server<Live>,
+    loaded: Loaded,
+    keeper: keeper::Handle,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Steward {
+    async fn run(mut self) {
+        let mut hangups = Hangups::listen();
+        let mut watch = Watch::new();
+        // What the files were when they were last tried, served or not: a broken file is not tried again and again.
+        let mut tried: Stamps = self.loaded.stamps.clone();
+        loop {
+            let order = tokio::select! {
+                order = self.orders.recv() => order.unwrap_or(Order::Stop),
+                () = hangups.next() => {
+                    info!("reloading: SIGHUP");
+                    Order::Reload(oneshot::channel().0)
+                }
+                () = watch.changed(&tried) => {
+                    info!("reloading: a file has changed");
+                    Order::Reload(oneshot::channel().0)
+                }
+            };
+            match order {
+                Order::Stop => break,
+                Order::Reload(reply) => {
+                    let outcome = self.reload(&mut tried).await;
+                    // Nobody may be waiting: a signal and a changed file do not.
+                    let _ = reply.send(outcome);
+                }
+            }
+        }
+        self.serving.stop().await;
+    }
+
+    async fn reload(&mut self, tried: &mut Stamps) -> Result<u64, ReloadError> {
+        let outcome = self.try_reload(tried).await;
+        match &outcome {
+            Ok(generation) => info!(generation, "reloaded"),
+            Err(ReloadError::Refused(problems, _)) => {
+                problems.iter().for_each(|problem| error!("{problem}"));
+                error!("reload refused: the running configuration is unchanged");
+            }
+            Err(ReloadError::Stopping) => {}
+        }
+        outcome
+    }
+
+    /// All or nothing: files, then sockets, then the world.
+    async fn try_reload(&mut self, tried: &mut Stamps) -> Result<u64, ReloadError> {
+        let loaded = tokio::task::block_in_place(|| load(&self.config, Some(&self.loaded)));
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                *tried = refused.stamps;
+                return Err(ReloadError::Refused(refused.problems, refused.sources));
+            }
+        };
+        *tried = loaded.stamps.clone();
+        let model = loaded.snapshot.model.clone();
+        self.serving
+            .reload(&model.server, certificate(&model.server, &model.tls))
+            .map_err(|problems| ReloadError::Refused(problems, loaded.sources.clone()))?;
+        let generation = self.keeper.reload(loaded.snapshot.clone()).await.map_err(|_| ReloadError::Stopping)?;
+        loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
+        if model.admin != self.loaded.snapshot.model.admin {
+            warn!("[admin] has changed: restart rhumb to move the admin socket");
+        }
+        if model.server.state_dir != self.loaded.snapshot.model.server.state_dir {
+            warn!("state_dir has changed: restart rhumb to move it");
+        }
+        self.loaded = loaded;
+        Ok(generation)
+    }
+}
+
+/// Answers from the world of the moment.
+struct Live {
+    published: Arc<Published>,
+    clock: Clock,
+}
+
+impl Answer for Live {
+    type Pinned = (Arc<World>, u64);
+
+    fn pin(&self) -> Self::Pinned {
+        (self.published.load(), self.clock.now().secs())
+    }
+
+    fn answer(
+        &self,
+        (world, seconds): &Self::Pinned,
+        query: &[u8],
+        source: IpAddr,
+        transport: Transport,
+        random: u64,
+        out: &mut [u8],
+    ) -> Outcome {
+        responder::respond(query, source, transport, world, Draw { random, seconds: *seconds }, out)
+    }
+
+    fn transfer(&self, (world, _): &Self::Pinned, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
+        let transfer = responder::transfer(world, query, zone)?;
+        Some(Box::new(Transferring(transfer)))
+    }
+}
+
+struct Transferring(responder::Transfer);
+
+impl Messages for Transferring {
+    fn next_message(&mut self, out: &mut [u8]) -> usize {
+        self.0.next(out)
+    }
+}

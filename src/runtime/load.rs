@@ -1,0 +1,162 @@
+//! From the files to a [`Snapshot`]: the configuration, the zones and databases it names, compiled; or every problem of
+//! all of them in one run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::Sources;
+use crate::config::vips_outside;
+use crate::dns::name::Name;
+use crate::geo::atlas::Atlas;
+use crate::geo::latency::LatencyTable;
+use crate::model::GeoSettings;
+use crate::model::Model;
+use crate::model::Place;
+use crate::model::Problem;
+use crate::model::Severity;
+use crate::runtime::config_files::ConfigFiles;
+use crate::runtime::watch::Stamps;
+use crate::runtime::zone_files::read_zone;
+use crate::snapshot::Snapshot;
+use crate::zone::read::ZoneFile;
+
+/// Files that can be served.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What to serve.
+    pub snapshot: Arc<Snapshot>,
+    /// What works, but probably not as meant.
+    pub warnings: Vec<Problem>,
+    /// The texts, for drawing problems.
+    pub sources: Sources,
+    /// What was read, as it was before it was read.
+    pub stamps: Stamps,
+}
+
+/// Files that cannot be served.
+#[derive(Debug)]
+pub struct Refused {
+    /// Everything that is wrong with all of them, and the warnings.
+    pub problems: Vec<Problem>,
+    /// The texts, for drawing problems.
+    pub sources: Sources,
+    /// What was read, as it was before it was read.
+    pub stamps: Stamps,
+}
+
+/// Reads the configuration at `path` and everything it names.
+///
+/// `serving` is what is served now, if anything: the atlas is taken from there when no database has changed, since a
+/// large one takes seconds to read.
+///
+/// # Errors
+/// Every problem of every file at once.
+pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused>> {
+    // Stamps are taken before reading: a file that changes in between differs from its stamp, and is read again.
+    let beforehand = Stamps::of([path]);
+    let (model, mut problems, sources, sound) = match config::load(path, &mut ConfigFiles) {
+        Ok(loaded) => (loaded.model, loaded.warnings, loaded.sources, true),
+        Err(refused) => (refused.partial, refused.problems, refused.sources, false),
+    };
+    let zone_paths = zone_paths(&model, &mut problems);
+    let mut stamps = beforehand.and(Stamps::of(inputs(&model, &sources, &zone_paths).iter().map(PathBuf::as_path)));
+
+    let (zones, complete) = read_zones(&zone_paths, &mut problems);
+    stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::included)));
+    if complete {
+        problems.extend(vips_outside(&model, zones.iter().map(|zone| &zone.apex)));
+    }
+    let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
+    let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
+    let sound = sound && problems.iter().all(|p| p.severity == Severity::Warning);
+    let snapshot = match (sound, atlas, latency) {
+        (true, Some(atlas), Some(latency)) => Snapshot::compile(Arc::new(model), zones, atlas, latency),
+        // What is wrong with the zones themselves is said all the same, whatever else is.
+        _ => Err(Snapshot::problems_of(&model, &zones)),
+    };
+    match snapshot {
+        Ok((snapshot, warnings)) => {
+            problems.extend(warnings);
+            Ok(Loaded { snapshot: Arc::new(snapshot), warnings: problems, sources, stamps })
+        }
+        Err(more) => {
+            problems.extend(more);
+            Err(Box::new(Refused { problems, sources, stamps }))
+        }
+    }
+}
+
+/// The master file of each zone: every `*.zone` in `zones_dir`, and those that `[zone.*]` names.
+///
+/// A `[zone.*]` with a file takes the place of one of that name in the folder.
+fn zone_paths(model: &Model, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Option<Name>)> {
+    let mut paths: BTreeMap<PathBuf, Option<Name>> = BTreeMap::new();
+    if let Some(folder) = &model.server.zones_dir {
+        match fs::read_dir(folder) {
+            Ok(entries) => {
+                let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+                paths.extend(files.filter(|p| p.extension().is_some_and(|e| e == "zone")).map(|p| (p, None)));
+            }
+            Err(error) => problems.push(
+                Problem::error("E0240", Place::file(folder), format!("cannot read zones_dir: {error}"))
+                    .help("make the folder, or name another in [server]"),
+            ),
+        }
+    }
+    for zone in &model.zones {
+        let (Some(file), Ok(name)) = (&zone.file, zone.name.parse::<Name>()) else { continue };
+        paths.insert(file.clone(), Some(name));
+    }
+    paths.into_iter().collect()
+}
+
+/// Every file and folder whose change means a reload.
+fn inputs(model: &Model, sources: &Sources, zones: &[(PathBuf, Option<Name>)]) -> Vec<PathBuf> {
+    let mut inputs: Vec<PathBuf> = sources.paths().map(Path::to_owned).collect();
+    inputs.extend(zones.iter().map(|(path, _)| path.clone()));
+    inputs.extend(model.server.zones_dir.clone());
+    inputs.extend(database_paths(&model.geo).cloned());
+    inputs.extend(model.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key_file.clone()]));
+    inputs
+}
+
+fn database_paths(geo: &GeoSettings) -> impl Iterator<Item = &PathBuf> {
+    geo.databases.iter().chain(&geo.latency)
+}
+
+/// Reads every zone file; false when some could not be read.
+fn read_zones(paths: &[(PathBuf, Option<Name>)], problems: &mut Vec<Problem>) -> (Vec<ZoneFile>, bool) {
+    let mut zones = Vec::with_capacity(paths.len());
+    for (path, apex) in paths {
+        match read_zone(path, apex.as_ref()) {
+            Ok(zone) => zones.push(zone),
+            Err(more) => problems.extend(more),
+        }
+    }
+    let complete = zones.len() == paths.len();
+    (zones, complete)
+}
+
+fn atlas(geo: &GeoSettings, serving: Option<&Loaded>, stamps: &Stamps) -> Result<Arc<Atlas>, Vec<Problem>> {
+    let same = |old: &&Loaded| {
+        let before = &old.snapshot.model.geo;
+        before.databases == geo.databases
+            && before.networks == geo.networks
+            && geo.databases.iter().all(|path| old.stamps.agrees(stamps, path))
+    };
+    match serving.filter(same) {
+        Some(old) => Ok(old.snapshot.atlas.clone()),
+        None => Atlas::read(geo).map(Arc::new),
+    }
+}
+
+fn latency(model: &Model) -> Result<LatencyTable, Vec<Problem>> {
+    match &model.geo.latency {
+        Some(path) => LatencyTable::read(path, &model.regions),
+        None => Ok(LatencyTable::default()),
+    }
+}
