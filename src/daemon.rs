@@ -5,7 +5,6 @@
 //! anything about answers or health.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -26,8 +25,6 @@ use crate::model::Problem;
 use crate::model::ServerSettings;
 use crate::model::TlsFiles;
 use crate::prober;
-use crate::responder;
-use crate::responder::Outcome;
 use crate::responder::Transport;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
@@ -36,16 +33,12 @@ use crate::runtime::load;
 use crate::runtime::load::Loaded;
 use crate::runtime::load::load;
 use crate::runtime::signals::Hangups;
-use crate::runtime::swap::Published;
 use crate::runtime::watch::Stamps;
 use crate::runtime::watch::Watch;
 use crate::server;
 use crate::server::Listening;
 use crate::server::Server;
-use crate::server::answer::Answer;
-use crate::server::answer::Messages;
-use crate::steering::Draw;
-use crate::world::World;
+use crate::server::responding::Responding;
 
 /// Why a daemon did not start.
 #[derive(Debug)]
@@ -152,7 +145,7 @@ impl Daemon {
         if !every_standing_is_known(&handle).await {
             handle.ready().await;
         }
-        let answer = Arc::new(Live { published: handle.published.clone(), clock });
+        let answer = Arc::new(Responding::new(handle.published.clone(), clock));
         let serving = bound
             .serve(answer, &tokio::runtime::Handle::current())
             .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
@@ -254,7 +247,7 @@ fn announce(listening: &[Listening], loaded: &Loaded) {
 /// Owns what a reload changes, and takes one order at a time.
 struct Steward {
     config: PathBuf,
-    serving: Server<Live>,
+    serving: Server<Responding>,
     loaded: Loaded,
     keeper: keeper::Handle,
     orders: mpsc::Receiver<Order>,
@@ -328,44 +321,5 @@ impl Steward {
         }
         self.loaded = loaded;
         Ok(generation)
-    }
-}
-
-/// Answers from the world of the moment.
-struct Live {
-    published: Arc<Published>,
-    clock: Clock,
-}
-
-impl Answer for Live {
-    type Pinned = (Arc<World>, u64);
-
-    fn pin(&self) -> Self::Pinned {
-        (self.published.load(), self.clock.now().secs())
-    }
-
-    fn answer(
-        &self,
-        (world, seconds): &Self::Pinned,
-        query: &[u8],
-        source: IpAddr,
-        transport: Transport,
-        random: u64,
-        out: &mut [u8],
-    ) -> Outcome {
-        responder::respond(query, source, transport, world, Draw { random, seconds: *seconds }, out)
-    }
-
-    fn transfer(&self, (world, _): &Self::Pinned, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
-        let transfer = responder::transfer(world, query, zone)?;
-        Some(Box::new(Transferring(transfer)))
-    }
-}
-
-struct Transferring(responder::Transfer);
-
-impl Messages for Transferring {
-    fn next_message(&mut self, out: &mut [u8]) -> usize {
-        self.0.next(out)
     }
 }

@@ -25,6 +25,7 @@
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       HTTP, HTTPS and TCP probes
 //!   admin        the admin socket
+//!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
 //!   demo         everything on loopback
 //!   cmd          one file for each verb
 //! ```
@@ -57,5 +58,6 @@ pub mod runtime;
 pub mod server;
 pub mod prober;
 pub mod admin;
+pub mod daemon;
 pub mod demo;
 pub mod cmd;

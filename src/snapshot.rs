@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::dns::name::Name;
+use crate::geo::atlas::Atlas;
+use crate::geo::latency::LatencyTable;
 use crate::model::Model;
+use crate::model::Problem;
+use crate::model::VipId;
 use crate::steering::Plan;
+use crate::zone::compile::VipName;
+use crate::zone::read::ZoneFile;
 use crate::zone::zones::Zones;
 
 /// Configuration, zones and geo tables, compiled for queries; immutable.
@@ -15,4 +22,39 @@ pub struct Snapshot {
     pub plan: Plan,
     /// What is answered as written, and which names are VIPs.
     pub zones: Zones,
+    /// Where every address is, for those who ask why; queries read the plan's tables.
+    pub atlas: Arc<Atlas>,
+}
+
+impl Snapshot {
+    /// Compiles a model with the zones, places and latencies it names; gives the warnings too.
+    ///
+    /// # Errors
+    /// All problems of all zones, warnings among them.
+    pub fn compile(
+        model: Arc<Model>,
+        zones: Vec<ZoneFile>,
+        atlas: Arc<Atlas>,
+        latency: &LatencyTable,
+    ) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+        let (zones, warnings) = Zones::compile(zones, &vip_names(&model))?;
+        let plan = Plan::build(model.clone(), &atlas, latency);
+        Ok((Snapshot { model, plan, zones, atlas }, warnings))
+    }
+
+    /// What is wrong with the zones and with the VIPs in them, when the rest cannot be compiled anyway.
+    pub fn problems_of(model: &Model, zones: Vec<ZoneFile>) -> Vec<Problem> {
+        match Zones::compile(zones, &vip_names(model)) {
+            Ok((_, warnings)) => warnings,
+            Err(problems) => problems,
+        }
+    }
+}
+
+fn vip_names(model: &Model) -> Vec<VipName> {
+    let named = |(index, vip): (usize, &crate::model::Vip)| {
+        let name: Name = vip.name.parse().ok()?;
+        Some(VipName { name, vip: VipId::from(index), place: vip.place.clone() })
+    };
+    model.vips.iter().enumerate().filter_map(named).collect()
 }

@@ -64,7 +64,9 @@ fn fits(expected: &[String], printed: &[&str]) -> bool {
     match expected.split_first() {
         None => printed.is_empty(),
         Some((first, rest)) if first == "…" => (0..=printed.len()).any(|skip| fits(rest, &printed[skip..])),
-        Some((first, rest)) => printed.split_first().is_some_and(|(line, more)| line_fits(first, line) && fits(rest, more)),
+        Some((first, rest)) => {
+            printed.split_first().is_some_and(|(line, more)| line_fits(first, line) && fits(rest, more))
+        }
     }
 }
 
@@ -77,7 +79,12 @@ fn shell(command: &str) -> (bool, String) {
 }
 
 fn installed(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status().unwrap().success();
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
+        .success();
     if !found {
         eprintln!("SKIPPED: `{program}` is not installed");
     }

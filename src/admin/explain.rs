@@ -13,6 +13,7 @@ use hickory_proto::op::Message;
 use hickory_proto::op::MessageType;
 use hickory_proto::op::OpCode;
 use hickory_proto::op::Query;
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use hickory_proto::rr::RecordType;
 use hickory_proto::rr::rdata::opt::ClientSubnet as SubnetOption;
@@ -20,6 +21,7 @@ use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::serialize::binary::BinDecodable;
 use hickory_proto::serialize::binary::BinEncodable;
+use time::OffsetDateTime;
 
 use crate::admin::dto::AnswerSaid;
 use crate::admin::dto::ClientSaid;
@@ -182,7 +184,9 @@ fn with_down(world: &World, down: &[String]) -> Result<World, String> {
                 let inside = model.pools.iter().enumerate().filter(|(_, pool)| pool.region == region);
                 pools.extend(inside.map(|(index, _)| PoolId::from(index)));
             }
-            None => return Err(format!("down `{text}`: there is no such region/NAME, pool/NAME or endpoint/POOL/ADDRESS")),
+            None => {
+                return Err(format!("down `{text}`: there is no such region/NAME, pool/NAME or endpoint/POOL/ADDRESS"));
+            }
         }
     }
     Ok(World { health: world.health.with_down(model, &endpoints, &pools), ..world.clone() })
@@ -214,7 +218,7 @@ fn ask(
         Some(EdnsOption::Subnet(subnet)) => Some(subnet.scope_prefix()),
         _ => None,
     };
-    let rcode = crate::dns::code::rcode_name(outcome.rcode);
+    let rcode = ResponseCode::from((outcome.rcode >> 4) as u8, (outcome.rcode & 15) as u8).to_str().to_owned();
     let records = reply.answers.iter().map(ToString::to_string).collect();
     Ok((outcome.vip, AnswerSaid { rcode, authoritative: reply.metadata.authoritative, records, scope }))
 }
@@ -328,7 +332,7 @@ fn locate(world: &World, who: &Who, trace: &Trace) -> LocateSaid {
         (Some(Origin::Database(index)), _) => {
             let info = world.snapshot.atlas.databases().get(usize::from(index));
             let file = info.and_then(|info| Some(info.path.file_name()?.to_string_lossy().into_owned()));
-            (file, info.map(|info| crate::geo::date(info.build_epoch)))
+            (file, info.map(|info| date(info.build_epoch)))
         }
         (Some(Origin::Network(id)), _) => {
             (Some(format!("network {}", world.snapshot.model.geo.networks[id.index()].name)), None)
@@ -344,6 +348,13 @@ fn locate(world: &World, who: &Who, trace: &Trace) -> LocateSaid {
         location: trace.place.location.map(|spot| [spot.lat, spot.lon]),
         asn: trace.place.asn,
     }
+}
+
+/// The day of a moment in seconds since the epoch, in UTC: `2026-11-18`.
+fn date(epoch: u64) -> String {
+    let day =
+        i64::try_from(epoch).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok()).map(OffsetDateTime::date);
+    day.map_or_else(|| "a day out of the calendar".to_owned(), |day| day.to_string())
 }
 
 fn pools(model: &Model, trace: &Trace) -> Vec<PoolSaid> {

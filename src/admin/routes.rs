@@ -108,8 +108,12 @@ struct Asked {
     down: Option<String>,
 }
 
-async fn explained(State(admin): State<Admin>, asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>) -> Response {
-    let wrong = |detail: String| Failure::new(StatusCode::BAD_REQUEST, "question", "The question is not understood", detail);
+async fn explained(
+    State(admin): State<Admin>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let wrong =
+        |detail: String| Failure::new(StatusCode::BAD_REQUEST, "question", "The question is not understood", detail);
     let asked = match asked {
         Ok(Query(asked)) => asked,
         Err(rejection) => return wrong(rejection.body_text()).into_response(),
@@ -118,7 +122,8 @@ async fn explained(State(admin): State<Admin>, asked: Result<Query<Asked>, axum:
         Ok(who) => who,
         Err(sentence) => return wrong(sentence).into_response(),
     };
-    let down = asked.down.iter().flat_map(|list| list.split(',')).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let down =
+        asked.down.iter().flat_map(|list| list.split(',')).filter(|s| !s.is_empty()).map(str::to_owned).collect();
     let question = Question { name: asked.name, rtype: asked.rtype.unwrap_or_else(|| "A".to_owned()), who, down };
     let draw = Draw { random: Dice::new().roll(), seconds: admin.clock.now().secs() };
     match explain::explain(&admin.keeper.published.load(), &question, draw) {
@@ -168,7 +173,8 @@ async fn reload(State(admin): State<Admin>) -> Response {
         Ok(generation) => Json(Reloaded { generation }).into_response(),
         Err(problems) => {
             let detail = "the running configuration is unchanged";
-            let mut failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "reload", "The reload was refused", detail);
+            let mut failure =
+                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "reload", "The reload was refused", detail);
             failure.problems = problems.iter().map(ToString::to_string).collect();
             failure.into_response()
         }
@@ -183,5 +189,6 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    Failure::new(StatusCode::NOT_FOUND, "path", "There is nothing here", "see /v1/status and /v1/explain").into_response()
+    Failure::new(StatusCode::NOT_FOUND, "path", "There is nothing here", "see /v1/status and /v1/explain")
+        .into_response()
 }

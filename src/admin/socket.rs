@@ -33,7 +33,8 @@ impl AdminSocket {
         }
         clear_the_way(path)?;
         let listener = UnixListener::bind(path).map_err(|e| cannot("listen on the admin socket", &e))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY)).map_err(|e| cannot("guard the admin socket", &e))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY))
+            .map_err(|e| cannot("guard the admin socket", &e))?;
         Ok(AdminSocket { path: path.to_owned(), listener: Some(listener) })
     }
 

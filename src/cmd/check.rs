@@ -10,13 +10,12 @@ use std::path::PathBuf;
 
 use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
-use crate::config;
 use crate::config::Sources;
 use crate::config::problem;
 use crate::config::problem::Count;
-use crate::model::Model;
 use crate::model::Problem;
-use crate::runtime::config_files::ConfigFiles;
+use crate::runtime::load::load;
+use crate::snapshot::Snapshot;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -42,12 +41,21 @@ pub enum Format {
 /// Runs it.
 pub fn run(args: Args) -> Exit {
     let path = &args.file.config;
-    let (exit, problems, last, sources) = match config::load(path, &mut ConfigFiles) {
-        Ok(loaded) => (Exit::Done, loaded.warnings.clone(), ok(path, &loaded.model, &loaded.warnings), loaded.sources),
+    let (exit, problems, last, sources) = match load(path, None) {
+        Ok(loaded) => {
+            let last = ok(path, &loaded.snapshot, &loaded.warnings);
+            (Exit::Done, loaded.warnings, last, loaded.sources)
+        }
         Err(refused) => (Exit::Invalid, refused.problems.clone(), unchanged(&refused.problems), refused.sources),
     };
     print(&show(&problems, args.format, &last, &sources));
     exit
+}
+
+/// Says on standard error why the files cannot be served.
+pub fn print_refusal(problems: &[Problem], sources: &Sources) {
+    let last = Count::of(problems).to_string();
+    eprint!("{}", show(problems, Format::Text, &last, sources));
 }
 
 /// The last line when something cannot be served; whatever serves now is not touched by a check or a refused reload.
@@ -56,13 +64,15 @@ pub fn unchanged(problems: &[Problem]) -> String {
 }
 
 /// The last line when all is well.
-fn ok(path: &Path, model: &Model, warnings: &[Problem]) -> String {
+fn ok(path: &Path, snapshot: &Snapshot, warnings: &[Problem]) -> String {
+    let model = &snapshot.model;
     let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let mut parts = vec![
         count(model.regions.len(), "region"),
         count(model.pools.len(), "pool"),
         count(model.endpoints.len(), "endpoint"),
         count(model.vips.len(), "VIP"),
+        count(snapshot.zones.iter().len(), "zone"),
     ];
     if !warnings.is_empty() {
         parts.push(Count::of(warnings).to_string());

@@ -1,7 +1,9 @@
 //! The command line: one file for each verb.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -78,4 +80,16 @@ pub fn main() -> ExitCode {
         Verb::Zone(args) => zone::run(args),
     };
     exit.into()
+}
+
+/// Runs what waits, on as many threads as there are cores.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("the system gives threads to a program that has only begun").block_on(work)
+}
+
+/// A time as the configuration writes it: `500ms`, `15s`, `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let form = crate::config::forms::DURATION;
+    (form.read)(text).map_err(|wrong| wrong.help.unwrap_or(wrong.why))
 }

@@ -18,6 +18,7 @@ use crate::daemon::{Daemon, StartError};
 use crate::demo::clients::ask;
 use crate::demo::layout::{DemoRegion, REGIONS, client_prefix, configuration};
 use crate::demo::origins::Origins;
+use crate::runtime::clock::Clock;
 
 /// What the demo is asked for.
 #[derive(Debug, Clone)]
@@ -99,23 +100,37 @@ fn explain_start(error: &StartError) -> String {
 
 fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::path::Path, fail_after: Duration) {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
-    println!("rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n");
+    println!(
+        "rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n"
+    );
     println!("Try, in another terminal:\n");
     for region in regions {
         println!("  dig {at} www.example.com +short +subnet={:<18}  # a client near {}", region.clients, region.label);
     }
-    println!("  dig {at} www.example.com +subnet=81.2.69.0/24            # any real network works: this one is in Britain");
-    println!("  dig {at} near.example.com +short +subnet=1.1.1.0/24      # geoproximity; cache. canary. standby. are there too");
-    println!("  curl http://{}:{port}/                              # an address that dig gave", regions[0].endpoints()[0]);
+    println!(
+        "  dig {at} www.example.com +subnet=81.2.69.0/24            # any real network works: this one is in Britain"
+    );
+    println!(
+        "  dig {at} near.example.com +short +subnet=1.1.1.0/24      # geoproximity; cache. canary. standby. are there too"
+    );
+    println!(
+        "  curl http://{}:{port}/                              # an address that dig gave",
+        regions[0].endpoints()[0]
+    );
     println!("  rhumb explain -c {} www.example.com --client {}\n", config.display(), regions[0].clients);
-    println!("In {} s {} fails for as long, and you see its clients move. Ctrl-C ends it.\n", fail_after.as_secs(), regions[0].label);
+    println!(
+        "In {} s {} fails for as long, and you see its clients move. Ctrl-C ends it.\n",
+        fail_after.as_secs(),
+        regions[0].label
+    );
 }
 
 /// Asks for every region's clients again and again, and prints what changes.
 async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
     let mut last: BTreeMap<&str, String> = BTreeMap::new();
     let mut tick = interval(ASK_EVERY);
-    let began = tokio::time::Instant::from_std(crate::runtime::clock::now());
+    let clock = Clock::start();
+    let began = clock.now();
     loop {
         tick.tick().await;
         for region in regions {
@@ -128,7 +143,7 @@ async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
             };
             let addresses = said.split(" ttl ").next().unwrap_or_default().to_owned();
             if last.insert(region.name, addresses.clone()).is_none_or(|before| before != addresses) {
-                let seconds = began.elapsed().as_secs_f32();
+                let seconds = (clock.now() - began).as_secs_f32();
                 println!("{seconds:6.1}s  clients near {:<13} {:<18} -> {said}", region.label, region.clients);
             }
         }

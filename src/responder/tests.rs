@@ -17,6 +17,7 @@ use hickory_proto::rr::Record;
 
 use super::*;
 use crate::dns::name::Name;
+use crate::geo::atlas::Atlas;
 use crate::health::table::HealthTable;
 use crate::model::Model;
 use crate::model::Problem;
@@ -55,7 +56,8 @@ pub(super) fn world_of(model: Model, zones: &[(&str, &str)]) -> World {
     let health = HealthTable::all_up(&model);
     let model = Arc::new(model);
     let plan = dynamic::plan(&model);
-    World { snapshot: Arc::new(Snapshot { model, plan, zones }), health, generation: 1 }
+    let atlas = Arc::new(Atlas::of_networks(&model.geo.networks));
+    World { snapshot: Arc::new(Snapshot { model, plan, zones, atlas }), health, generation: 1 }
 }
 
 /// A world of static zones.

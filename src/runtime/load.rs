@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::config::Sources;
-use crate::config::vips_outside;
 use crate::dns::name::Name;
 use crate::geo::atlas::Atlas;
 use crate::geo::latency::LatencyTable;
@@ -65,18 +64,15 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     let zone_paths = zone_paths(&model, &mut problems);
     let mut stamps = beforehand.and(Stamps::of(inputs(&model, &sources, &zone_paths).iter().map(PathBuf::as_path)));
 
-    let (zones, complete) = read_zones(&zone_paths, &mut problems);
-    stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::included)));
-    if complete {
-        problems.extend(vips_outside(&model, zones.iter().map(|zone| &zone.apex)));
-    }
+    let zones = read_zones(&zone_paths, &mut problems);
+    stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
     let sound = sound && problems.iter().all(|p| p.severity == Severity::Warning);
     let snapshot = match (sound, atlas, latency) {
-        (true, Some(atlas), Some(latency)) => Snapshot::compile(Arc::new(model), zones, atlas, latency),
+        (true, Some(atlas), Some(latency)) => Snapshot::compile(Arc::new(model), zones, atlas, &latency),
         // What is wrong with the zones themselves is said all the same, whatever else is.
-        _ => Err(Snapshot::problems_of(&model, &zones)),
+        _ => Err(Snapshot::problems_of(&model, zones)),
     };
     match snapshot {
         Ok((snapshot, warnings)) => {
@@ -128,8 +124,8 @@ fn database_paths(geo: &GeoSettings) -> impl Iterator<Item = &PathBuf> {
     geo.databases.iter().chain(&geo.latency)
 }
 
-/// Reads every zone file; false when some could not be read.
-fn read_zones(paths: &[(PathBuf, Option<Name>)], problems: &mut Vec<Problem>) -> (Vec<ZoneFile>, bool) {
+/// Reads every zone file that can be read.
+fn read_zones(paths: &[(PathBuf, Option<Name>)], problems: &mut Vec<Problem>) -> Vec<ZoneFile> {
     let mut zones = Vec::with_capacity(paths.len());
     for (path, apex) in paths {
         match read_zone(path, apex.as_ref()) {
@@ -137,8 +133,7 @@ fn read_zones(paths: &[(PathBuf, Option<Name>)], problems: &mut Vec<Problem>) ->
             Err(more) => problems.extend(more),
         }
     }
-    let complete = zones.len() == paths.len();
-    (zones, complete)
+    zones
 }
 
 fn atlas(geo: &GeoSettings, serving: Option<&Loaded>, stamps: &Stamps) -> Result<Arc<Atlas>, Vec<Problem>> {

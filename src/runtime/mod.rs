@@ -6,4 +6,6 @@ pub mod state;
 pub mod keeper;
 pub mod config_files;
 pub mod watch;
+pub mod signals;
 pub mod zone_files;
+pub mod load;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::responder::Outcome;
 use crate::responder::Transport;
 use crate::responder::respond;
+use crate::responder::transfer::Transfer;
 use crate::runtime::clock::Clock;
 use crate::runtime::swap::Published;
 use crate::runtime::swap::Reader;
 use crate::server::answer::Answer;
+use crate::server::answer::Messages;
 use crate::steering::Draw;
 use crate::world::World;
 
@@ -63,5 +65,18 @@ impl Answer for Responding {
         out: &mut [u8],
     ) -> Outcome {
         respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out)
+    }
+    fn transfer(&self, view: &View, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
+        let zone = view.world.snapshot.zones.zone(zone)?.clone();
+        Some(Box::new(Transferring(Transfer::new(query, zone)?)))
+    }
+}
+
+/// A zone on its way to a client.
+struct Transferring(Transfer);
+
+impl Messages for Transferring {
+    fn next_message(&mut self, out: &mut [u8]) -> usize {
+        self.0.next(out)
     }
 }

@@ -93,6 +93,11 @@ impl ZoneFile {
         reader::read(text, path, apex, load)
     }
 
+    /// The files it was read from: the master file and those it includes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+
     /// The records in the order they were written.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         (0..self.records.len()).map(|index| self.record(index))
