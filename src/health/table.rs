@@ -21,7 +21,8 @@ pub const HOLDS_FOREVER: u32 = u32::MAX;
 pub struct EndpointHealth {
     /// Whether it may be answered: up (or forced up), not drained.
     pub usable: bool,
-    /// Whether an operator took it out (drain, maint): never answered, not even when all are down.
+    /// Whether an operator took it out (drain, maint): not answered even when all are down, as long as anything is left
+    /// that was not.
     pub withdrawn: bool,
     /// How long what is said here holds at least, in seconds: the probes left until it could turn, times the interval.
     pub holds_for: u32,
