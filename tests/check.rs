@@ -290,3 +290,22 @@ fn a_hundred_thousand_mistakes_are_told_while_you_wait() {
     let text = large(10_000, 100_000, |n| format!("poll-{}", n % 10_000));
     assert_eq!(problems(&text).len(), 200_000);
 }
+
+/// What ships beside the examples may be left out of a checkout; the rest of each example is checked all the same.
+#[test]
+fn the_examples_are_right() {
+    for name in ["examples/minimal.toml", "examples/three-region.toml"] {
+        let text = std::fs::read_to_string(name).unwrap();
+        match config::read(Path::new(name), &text) {
+            Ok(loaded) => assert_eq!(loaded.warnings, [], "{name}"),
+            Err(_) => panic!("{}", drawn(config::read(Path::new(name), &text))),
+        }
+        if !Path::new("geo/country.mmdb").exists() {
+            eprintln!("SKIPPED: {name} with its files: geo/country.mmdb is absent");
+            continue;
+        }
+        let (code, out) = rhumb(&["check", "-c", name]);
+        assert_eq!((code, out.lines().count()), (0, 1), "{out}");
+        assert!(out.starts_with(&format!("{name}: ok: ")), "{out}");
+    }
+}
