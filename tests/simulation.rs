@@ -55,13 +55,15 @@ fn configuration(dice: &mut Dice) -> String {
     for (number, (name, location)) in REGIONS.iter().enumerate() {
         let count = 1 + dice.roll(4);
         // At least one has a weight: a pool of standbys alone is another matter.
+        let weights: Vec<u64> = (0..count).map(|i| if i == 0 { 1 } else { dice.roll(3) }).collect();
+        let weighted = weights.iter().filter(|weight| **weight > 0).count() as u64;
         let endpoints: Vec<String> = (0..count)
-            .map(|i| {
-                let weight = if i == 0 { 1 } else { dice.roll(3) };
+            .zip(weights)
+            .map(|(i, weight)| {
                 format!("{{ address = \"10.{number}.0.{}\", weight = {weight} }}", i + 1 + dice.roll(2) * 10)
             })
             .collect();
-        let min_healthy = 1 + dice.roll(count.min(2));
+        let min_healthy = 1 + dice.roll(weighted.min(2));
         writeln!(
             text,
             "[region.{name}]\nlocation = {location}\n[pool.{name}]\nregion = \"{name}\"\nhealth_check = \"web\"\n\
