@@ -193,30 +193,29 @@ impl Batch {
     /// it returns is how many bytes to send, 0 for none.
     ///
     /// Should `answer` panic, the batch stays whole: [`Batch::fail_one`] replies to that datagram, and the next call
-    /// goes on behind it. Returns how many datagrams were too long to be read.
+    /// goes on behind it. Returns how many datagrams were passed over: those too long to be read, and those from port 0,
+    /// which nobody can be answered at and which would split every sendmmsg they are in.
     #[inline]
     pub fn answer(&mut self, mut answer: impl FnMut(Datagram<'_>, &mut [u8]) -> usize) -> usize {
-        let mut too_long = 0;
+        let mut passed_over = 0;
         while self.answered < self.received {
             let slot = self.answered;
             self.answered += 1;
             let message = &self.receiving.slice(slot, 1)[0];
-            if message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-                too_long += 1;
+            let name = &self.names.slice(slot, 1)[0];
+            if message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 || port_bytes(name) == [0, 0] {
+                passed_over += 1;
                 continue;
             }
             let length = (message.msg_len as usize).min(QUERY_BYTES_MAX);
-            let query = Datagram {
-                bytes: self.queries.slice(slot * QUERY_STRIDE, length),
-                source: source(&self.names.slice(slot, 1)[0]),
-            };
+            let query = Datagram { bytes: self.queries.slice(slot * QUERY_STRIDE, length), source: source(name) };
             let reply = self.replies.slice_mut(self.replied * REPLY_STRIDE, UDP_BYTES_MAX);
             let bytes = answer(query, reply).min(UDP_BYTES_MAX);
             if bytes > 0 {
                 self.stage(slot, bytes);
             }
         }
-        too_long
+        passed_over
     }
 
     /// Replies SERVFAIL to the datagram whose answering panicked: the last one that `answer` was called with.
@@ -294,6 +293,12 @@ fn wait_for_room(socket: RawFd) {
     let mut ready = libc::pollfd { fd: socket, events: libc::POLLOUT, revents: 0 };
     // SAFETY: one pollfd, alive during the call.
     unsafe { libc::poll(&mut ready, 1, SEND_WAIT_MS) };
+}
+
+/// The port, at the same place in a `sockaddr_in` and a `sockaddr_in6`.
+#[inline]
+fn port_bytes(name: &SocketName) -> [u8; 2] {
+    [name.0[2], name.0[3]]
 }
 
 /// The address in a `sockaddr_in` or `sockaddr_in6`.
@@ -426,16 +431,16 @@ mod tests {
             client.send(&vec![7; length]).unwrap();
             assert_eq!(batch.receive(&server, true).unwrap(), 1);
             let mut heard = None;
-            let too_long = batch.answer(|query, out| {
+            let passed_over = batch.answer(|query, out| {
                 heard = Some(query.bytes.len());
                 assert_eq!(query.source, client.local_addr().unwrap().ip());
                 echo(query, out)
             });
             batch.send(&server);
             if length > QUERY_BYTES_MAX {
-                assert_eq!((too_long, heard), (1, None));
+                assert_eq!((passed_over, heard), (1, None));
             } else {
-                assert_eq!((too_long, heard), (0, Some(length)));
+                assert_eq!((passed_over, heard), (0, Some(length)));
                 assert_eq!(received(&client).len(), length);
             }
         }

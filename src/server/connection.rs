@@ -153,6 +153,10 @@ impl<A: Answer> Conversation<'_, A> {
             }
         };
         unread.drain(..taken);
+        if unread.is_empty() {
+            // one long query shall not cost an idle connection its length
+            unread.shrink_to(READ_BYTES);
+        }
         self.counters.add(&tally);
         next
     }

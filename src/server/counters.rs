@@ -17,7 +17,8 @@ pub struct Tally {
     pub queries: u64,
     /// Responses sent, by extended response code.
     pub responses: [u64; RCODES],
-    /// Messages that deserve no response: responses themselves, and what is too short or too long to be a query.
+    /// Messages that deserve no response: responses themselves, what is too short or too long to be a query, and what
+    /// came from port 0.
     pub ignored: u64,
     /// Responses the kernel did not take: no route, a firewall, a full queue, or a client that went away.
     pub unsent: u64,

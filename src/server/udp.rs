@@ -155,13 +155,13 @@ impl<A: Answer> Worker<A> {
 
     /// Answers what is left of the batch.
     fn answer_rest(&mut self, batch: &mut Batch, tally: &mut Tally) {
-        let too_long = batch.answer(|query, out| {
+        let passed_over = batch.answer(|query, out| {
             let random = self.dice.roll();
             let outcome = self.answer.answer(&self.view, query.bytes, query.source, Transport::Udp, random, out);
             tally.count(&outcome);
             outcome.bytes
         });
-        tally.ignored += too_long as u64;
+        tally.ignored += passed_over as u64;
     }
 
     /// Once for each worker: what is wrong with one datagram is wrong with many.
