@@ -393,6 +393,50 @@ fn all_problems_are_told_at_once() {
     assert_eq!(codes, ["E0401", "E0401", "E0403"], "{problems:?}");
 }
 
+/// A zone of so many records that its transfer takes several messages, served by the daemon itself.
+#[test]
+fn a_zone_is_transferred_to_those_who_may_have_it() {
+    const HOSTS: usize = 3000;
+    let dir = tempfile::tempdir().unwrap();
+    let soa = "@ 300 IN SOA ns1 hostmaster 1 3600 600 86400 60\n@ 300 IN NS ns1\nns1 300 IN A 192.0.2.53\n";
+    let hosts: String = (0..HOSTS).map(|n| format!("host-{n} 300 IN A 192.0.2.{}\n", n % 250)).collect();
+    std::fs::create_dir(dir.path().join("zones")).unwrap();
+    std::fs::write(dir.path().join("zones/example.org.zone"), format!("$ORIGIN example.org.\n{soa}{hosts}")).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for (allowed, granted) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+        let config = dir.path().join("rhumb.toml");
+        let text =
+            format!("[server]\nlisten = [\"127.0.0.1:0\"]\nzones_dir = \"zones\"\ntransfer_to = [\"{allowed}\"]\n");
+        std::fs::write(&config, text).unwrap();
+        let daemon = runtime.block_on(rhumb::daemon::Daemon::start(&config)).ok().expect("it starts");
+        let mut stream = TcpStream::connect(daemon.dns()[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut message = Message::new(3, MessageType::Query, OpCode::Query);
+        message.queries.push(Query::query(Name::from_ascii("example.org.").unwrap(), RecordType::AXFR));
+        stream.write_all(&framed(&message.to_vec().unwrap())).unwrap();
+        let (mut records, mut soas, mut messages) = (0, 0, 0);
+        while soas < 2 {
+            let reply = read_framed(&mut stream);
+            assert_eq!(reply.metadata.id, 3);
+            if !granted {
+                assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+                break;
+            }
+            messages += 1;
+            records += reply.answers.len();
+            soas += reply.answers.iter().filter(|record| record.record_type() == RecordType::SOA).count();
+        }
+        if granted {
+            assert_eq!(records, 2 + 2 + HOSTS, "SOA twice, NS and its address, and all hosts");
+            assert!(messages > 1, "{messages} messages");
+        }
+        // the connection goes on
+        stream.write_all(&framed(&query(4, "host-1.example.org.", false))).unwrap();
+        assert_eq!(client_in(&read_framed(&mut stream)), Some(Ipv4Addr::new(192, 0, 2, 1)));
+        runtime.block_on(daemon.stop());
+    }
+}
+
 /// Certificate and key files that live as long as the folder.
 fn certificate(dir: &tempfile::TempDir, name: &str) -> TlsFiles {
     let pair = rcgen::generate_simple_self_signed(vec!["ns1.example.org".to_owned()]).unwrap();

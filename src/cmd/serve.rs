@@ -65,9 +65,13 @@ async fn serve(args: Args) -> Exit {
     }
 }
 
+/// What is logged unless `RHUMB_LOG` tells: hickory writes two lines for each query over HTTPS or QUIC, and one for each
+/// handshake that a client spoils.
+const LOGGED: &str = "info,hickory_server=error,hickory_net=error";
+
 /// Sends the log to standard error; `RHUMB_LOG` says what is in it (`info` unless told).
 pub fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("RHUMB_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("RHUMB_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colour);
     match format {
