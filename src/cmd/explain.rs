@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::admin::client;
-use crate::admin::client::ClientError;
 use crate::admin::dto::Explanation;
 use crate::admin::explain;
 use crate::admin::explain::Question;
@@ -11,10 +10,10 @@ use crate::admin::explain::Who;
 use crate::admin::render;
 use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
+use crate::cmd::admin_socket;
 use crate::cmd::check;
 use crate::health::table::HealthTable;
 use crate::runtime::clock::Clock;
-use crate::runtime::config_files::ConfigFiles;
 use crate::runtime::load;
 use crate::server::dice::Dice;
 use crate::steering::Draw;
@@ -88,10 +87,7 @@ fn from_files(args: &Args) -> Result<Explanation, Exit> {
 }
 
 fn from_server(args: &Args) -> Result<Explanation, Exit> {
-    let socket = match &args.socket {
-        Some(socket) => socket.clone(),
-        None => configured_socket(args)?,
-    };
+    let socket = admin_socket::find(args.socket.as_deref(), &args.config)?;
     let down = args.down.join(",");
     let mut query = vec![("name", args.name.as_str()), ("type", args.rtype.as_str())];
     let optional = [("client", args.client.as_deref()), ("geo", args.geo.as_deref()), ("at", args.at.as_deref())];
@@ -99,33 +95,6 @@ fn from_server(args: &Args) -> Result<Explanation, Exit> {
     if !down.is_empty() {
         query.push(("down", &down));
     }
-    crate::cmd::block_on(client::get(&socket, "/v1/explain", &query)).map_err(|error| failed(error, true))
-}
-
-/// The admin socket that the configuration names.
-fn configured_socket(args: &Args) -> Result<PathBuf, Exit> {
-    let loaded = crate::config::load(&args.config.config, &mut ConfigFiles).map_err(|refused| {
-        check::print_refusal(&refused.problems, &refused.sources);
-        Exit::Invalid
-    })?;
-    loaded.model.admin.socket.ok_or_else(|| {
-        let config = args.config.config.display();
-        usage(&format!("{config} has no [admin] socket to ask a running server at; add one, or use --offline"))
-    })
-}
-
-/// Says why a request to the admin socket came to nothing.
-fn failed(error: ClientError, offline_helps: bool) -> Exit {
-    match error {
-        ClientError::Unreachable(sentence) => {
-            let help = if offline_helps { "; start it, or use --offline" } else { "; start it first" };
-            eprintln!("error: {sentence}{help}");
-            Exit::Unreachable
-        }
-        ClientError::Refused(said) => {
-            said.problems.iter().for_each(|problem| eprintln!("{problem}"));
-            eprintln!("error: {}", said.detail);
-            if said.status == 400 { Exit::Usage } else { Exit::Failed }
-        }
-    }
+    crate::cmd::block_on(client::get(&socket, "/v1/explain", &query))
+        .map_err(|error| admin_socket::failed(error, "start it, or use --offline"))
 }

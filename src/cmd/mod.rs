@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub mod admin_socket;
 pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod geo;
+pub mod reload;
 pub mod serve;
 pub mod zone;
 
@@ -53,6 +55,8 @@ enum Verb {
     Demo(demo::Args),
     /// Check a configuration, its zones and its databases; every problem in one run
     Check(check::Args),
+    /// Read all files again and wait until queries see it
+    Reload(reload::Args),
     /// Say what a client would be answered, and why
     Explain(explain::Args),
     /// Look into geo databases, or build one
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Reload(args) => reload::run(args),
         Verb::Explain(args) => explain::run(args),
         Verb::Geo(args) => geo::run(args),
         Verb::Zone(args) => zone::run(args),
