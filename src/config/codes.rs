@@ -60,16 +60,14 @@ pub const MIN_HEALTHY: &str = "E0126";
 pub const BALANCE: &str = "E0127";
 /// A policy that needs something which is not configured.
 pub const POLICY_NEEDS: &str = "E0128";
-/// A VIP whose name lies in no loaded zone.
-pub const OUT_OF_ZONE: &str = "E0129";
 /// Two keys that claim one socket.
-pub const SOCKET: &str = "E0130";
+pub const SOCKET: &str = "E0129";
 /// An encrypted transport without a certificate.
-pub const NO_CERTIFICATE: &str = "E0131";
+pub const NO_CERTIFICATE: &str = "E0130";
 /// A probe that does not know which port to try.
-pub const NO_PORT: &str = "E0132";
+pub const NO_PORT: &str = "E0131";
 /// A file or directory that is named and does not exist.
-pub const NO_FILE: &str = "E0133";
+pub const NO_FILE: &str = "E0132";
 
 /// Something is defined and never used.
 pub const UNUSED: &str = "W0101";

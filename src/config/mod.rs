@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each step reports what it finds and goes on, so that one run shows every mistake; `problem` draws them. Nothing here
-//! opens a file: [`Files`] is lent by the edge. Zones and databases are not read either; [`vips_outside`] is called with
-//! the apexes once they are known.
+//! opens a file: [`Files`] is lent by the edge. Zones and databases are not read either; what does not fit them is told
+//! where they are compiled.
 
 pub mod check;
 pub mod codes;
@@ -25,7 +25,6 @@ use std::path::Path;
 use crate::model::Model;
 use crate::model::Problem;
 
-pub use check::vips_outside;
 pub use source::Sources;
 
 use reports::Reports;

@@ -65,6 +65,7 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     let mut stamps = beforehand.and(Stamps::of(inputs(&model, &sources, &zone_paths).iter().map(PathBuf::as_path)));
 
     let zones = read_zones(&zone_paths, &mut problems);
+    let unread = zones.len() < zone_paths.len() || problems.iter().any(|p| p.code == config::codes::NO_FILE);
     stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
@@ -79,7 +80,11 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
             problems.extend(warnings);
             Ok(Loaded { snapshot: Arc::new(snapshot), warnings: problems, sources, stamps })
         }
-        Err(more) => {
+        Err(mut more) => {
+            // A zone that could not be read may be the one that holds them.
+            if unread {
+                more.retain(|problem| problem.code != "E0238");
+            }
             problems.extend(more);
             Err(Box::new(Refused { problems, sources, stamps }))
         }

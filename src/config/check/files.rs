@@ -1,5 +1,6 @@
 //! Whether the files that are named exist, so that a wrong path is told where it was written.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -9,19 +10,33 @@ use crate::config::codes;
 use crate::config::reports::Reports;
 use crate::config::source::Written;
 use crate::config::spec::Spec;
+use crate::model::Model;
 
-/// Looks for every file that will be read. `state_dir` and the socket's directory are made when they are needed.
-pub fn files(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) {
-    if let Some(directory) = &spec.server.zones_dir
-        && files.look(&directory.value) != Seen::Directory
-    {
-        missing(reports, "zone directory", directory, files.look(&directory.value));
-    }
-    for (what, path) in named(spec) {
-        if files.look(&path.value) != Seen::File {
-            missing(reports, what, path, files.look(&path.value));
+/// Looks for every file that will be read, and takes those that are missing out of the model, so that nobody else
+/// reports them. `state_dir` and the socket's directory are made when they are needed.
+pub fn files(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files, model: &mut Model) {
+    let mut gone: HashSet<&Path> = HashSet::new();
+    if let Some(directory) = &spec.server.zones_dir {
+        let seen = files.look(&directory.value);
+        if seen != Seen::Directory {
+            missing(reports, "zone directory", directory, seen);
+            gone.insert(&directory.value);
         }
     }
+    for (what, path) in named(spec) {
+        let seen = files.look(&path.value);
+        if seen != Seen::File {
+            missing(reports, what, path, seen);
+            gone.insert(&path.value);
+        }
+    }
+    let there = |path: &PathBuf| !gone.contains(path.as_path());
+    model.server.zones_dir.take_if(|path| !there(path));
+    model.geo.databases.retain(there);
+    model.geo.latency.take_if(|path| !there(path));
+    model.zones.iter_mut().for_each(|zone| {
+        zone.file.take_if(|path| !there(path));
+    });
 }
 
 fn named(spec: &Spec) -> Vec<(&'static str, &Written<PathBuf>)> {

@@ -21,8 +21,6 @@ use super::Files;
 use super::reports::Reports;
 use super::spec::Spec;
 
-pub use zones::vips_outside;
-
 /// Makes the model. When anything was reported as an error, its ids may point nowhere.
 pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> Model {
     let names = names::Names::of(spec);
@@ -44,6 +42,6 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
     if !reports.any_error() {
         unused::unused(reports, spec, &names, &uses);
     }
-    files::files(reports, spec, files);
+    files::files(reports, spec, files, &mut model);
     model
 }
