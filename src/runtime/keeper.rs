@@ -163,6 +163,8 @@ pub struct Keeper {
     state: Option<StateFile>,
     saving: Option<JoinHandle<()>>,
     unsaved: bool,
+    /// Probes that this machine could not make since the last round.
+    not_asked: u32,
     /// Since when a change waits to be published.
     unpublished: Option<Moment>,
 }
@@ -201,6 +203,7 @@ impl Keeper {
             state,
             saving: None,
             unsaved: true,
+            not_asked: 0,
             unpublished: None,
         };
         (keeper, handle, jobs_out)
@@ -277,7 +280,7 @@ impl Keeper {
 
     fn probed(&mut self, id: TargetId, result: &ProbeResult) -> Step {
         if !result.reason.is_evidence() {
-            warn!("a probe could not be made: {result}");
+            self.not_asked += 1;
         }
         debug!(target = id.0, passed = result.passed, took_us = result.took.as_micros() as u64, "probe: {result}");
         self.ledger.probed(id, result, self.clock.now())
@@ -345,6 +348,10 @@ impl Keeper {
     }
 
     fn round(&mut self, now: Moment) {
+        match std::mem::take(&mut self.not_asked) {
+            0 => {}
+            count => warn!("{count} probes could not be made: this machine is out of sockets, ports or memory"),
+        }
         let step = self.ledger.expire(now);
         if self.note(&step) {
             self.publish();
