@@ -223,8 +223,6 @@ const PIECES: [&str; 24] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
     #[test]
     fn no_text_panics(text in "\\PC*") {
         places_lie_in(&text)?;

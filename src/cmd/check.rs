@@ -55,7 +55,8 @@ pub fn run(args: Args) -> Exit {
 /// Says on standard error why the files cannot be served.
 pub fn print_refusal(problems: &[Problem], sources: &Sources) {
     let last = Count::of(problems).to_string();
-    eprint!("{}", show(problems, Format::Text, &last, sources));
+    let format = problem::Format::Text { colour: colour(&std::io::stderr()) };
+    eprint!("{}", drawn(problems, format, &last, sources));
 }
 
 /// The last line when something cannot be served; whatever serves now is not touched by a check or a refused reload.
@@ -80,13 +81,18 @@ fn ok(path: &Path, snapshot: &Snapshot, warnings: &[Problem]) -> String {
     format!("{}: ok: {}", path.display(), parts.join(", "))
 }
 
-/// Problems as they are shown on standard output, drawn with the lines of `sources` or, for other files, of the disk.
+/// Problems as they are shown on standard output.
 pub fn show(problems: &[Problem], format: Format, last: &str, sources: &Sources) -> String {
     let format = match format {
         Format::Text => problem::Format::Text { colour: colour(&std::io::stdout()) },
         Format::Short => problem::Format::Short,
         Format::Json => problem::Format::Json,
     };
+    drawn(problems, format, last, sources)
+}
+
+/// Problems drawn with the lines of `sources` or, for other files, of the disk.
+fn drawn(problems: &[Problem], format: problem::Format, last: &str, sources: &Sources) -> String {
     let mut others: HashMap<PathBuf, Option<String>> = HashMap::new();
     let mut lines = |path: &Path, line: u32| match sources.text(path) {
         Some(_) => sources.line(path, line).map(str::to_owned),

@@ -31,7 +31,8 @@ fn health_check(reports: &mut Reports<'_>, name: &str, spec: &CheckSpec) -> Heal
     let interval = spec.interval.as_ref().map_or(INTERVAL, |w| w.value);
     let at_most_interval = |reports: &mut Reports<'_>, key, written: &Option<Written<Duration>>, default: Duration| {
         let Some(written) = written else { return default.min(interval) };
-        if written.value > interval {
+        let known = spec.interval.is_some() || !spec.has_interval;
+        if known && written.value > interval {
             longer_than_interval(reports, key, written, interval);
         }
         written.value.min(interval)

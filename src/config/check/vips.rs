@@ -111,7 +111,8 @@ fn ttls(reports: &mut Reports<'_>, vip: &VipSpec) -> (Duration, Duration) {
         reports.warning(codes::LONG_TTL, written.span, fact).help(help);
     }
     let Some(least) = &vip.min_ttl else { return (ttl, MIN_TTL.min(ttl)) };
-    if least.value > ttl {
+    let known = vip.ttl.is_some() || !vip.has_ttl;
+    if known && least.value > ttl {
         let fact = format!("`min_ttl` of {} is longer than `ttl`, {}", show_duration(least.value), show_duration(ttl));
         reports.error(codes::RANGE, least.span, fact).help(format!("write at most `{}`", show_duration(ttl)));
     }

@@ -35,6 +35,8 @@ pub struct HealthCheck {
     pub kind: Option<Written<Kind>>,
     /// The port.
     pub port: Option<Written<u64>>,
+    /// Whether an interval was written, readable or not.
+    pub has_interval: bool,
     /// Time between probes when settled.
     pub interval: Option<Written<Duration>>,
     /// Time between probes in doubt.
@@ -84,10 +86,12 @@ impl HealthCheck {
             misplaced(reports, &mut fields, kind.value);
         }
         let millis = Duration::from_millis(1);
+        let has_interval = fields.has("interval");
         let (status, body) = expect(reports, &mut fields);
         let check = HealthCheck {
             span,
             kind,
+            has_interval,
             port: fields.integer(reports, "port", 1..=65535),
             interval: fields.duration(reports, "interval", INTERVAL_MIN..=INTERVAL_MAX),
             fast: fields.duration(reports, "fast", INTERVAL_MIN..=INTERVAL_MAX),

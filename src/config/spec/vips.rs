@@ -27,6 +27,8 @@ pub struct Vip {
     pub name: Written<Name>,
     /// How pools are ordered.
     pub policy: Option<Written<PolicyWord>>,
+    /// Whether a TTL was written, readable or not.
+    pub has_ttl: bool,
     /// The longest TTL.
     pub ttl: Option<Written<Duration>>,
     /// The shortest TTL.
@@ -136,8 +138,10 @@ impl Vip {
     pub fn read(reports: &mut Reports<'_>, name: Written<Name>, mut fields: Fields) -> Vip {
         fields.require("policy", "\"failover\"");
         let second = Duration::from_secs(1);
+        let has_ttl = fields.has("ttl");
         let has_choices = fields.has("rules") || fields.has("pools");
         let vip = Vip {
+            has_ttl,
             has_choices,
             policy: fields.word(reports, "policy", &POLICIES),
             ttl: ttl(reports, &mut fields, "ttl", Duration::ZERO),
