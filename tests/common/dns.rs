@@ -89,25 +89,26 @@ pub fn subnet_option(ip: IpAddr, bits: u8) -> Vec<u8> {
 pub fn wire_name(name: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut label = Vec::new();
-    let mut bytes = name.bytes();
-    while let Some(byte) = bytes.next() {
+    let mut rest = name.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
         match byte {
             b'.' if label.is_empty() => {}
             b'.' => {
                 out.push(label.len() as u8);
                 out.append(&mut label);
             }
-            b'\\' => {
-                let rest = bytes.as_slice();
-                match rest.first_chunk::<3>().filter(|d| d.iter().all(u8::is_ascii_digit)) {
-                    Some(digits) => {
-                        label.push(str::from_utf8(digits).unwrap().parse().unwrap());
-                        bytes.nth(2);
-                    }
-                    None => label.push(bytes.next().unwrap()),
+            b'\\' => match tail.first_chunk::<3>().filter(|d| d.iter().all(u8::is_ascii_digit)) {
+                Some(digits) => {
+                    label.push(str::from_utf8(digits).unwrap().parse().unwrap());
+                    rest = &tail[3..];
                 }
-            }
-            byte => label.push(byte),
+                None => {
+                    label.push(tail[0]);
+                    rest = &tail[1..];
+                }
+            },
+            byte => label.push(*byte),
         }
     }
     if !label.is_empty() {
