@@ -3,6 +3,7 @@
 //! The file is checked whole (`verify`) before anything of it is believed, read once, and let go: queries never touch
 //! it. Each distinct record is decoded once, however many networks share it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,6 +20,9 @@ use crate::geo::runs::Block;
 use crate::geo::runs::Runs;
 use crate::model;
 use crate::model::Problem;
+
+/// Metadata stands in the last 128 KiB of a file (MaxMind DB file format, "Database Metadata").
+const METADATA_BYTES_MAX: usize = 128 * 1024;
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +69,8 @@ impl Database {
     /// # Errors
     /// The bytes are no such database (E0302), or it is damaged (E0303).
     pub fn from_bytes(path: &Path, bytes: &[u8], index: u16, places: &mut Places) -> Result<Self, Problem> {
-        let reader = Reader::from_source(bytes).map_err(|error| no_database(path, &error))?;
+        let described = with_description(bytes);
+        let reader = Reader::from_source(&described[..]).map_err(|error| no_database(path, &error))?;
         reader.verify().map_err(|error| damaged(path, &error))?;
         let mut ids = PlaceIds { known: HashMap::default(), origin: Origin::Database(index), places };
         let (v4, v6) = blocks(&reader, &mut ids).map_err(|error| damaged(path, &error))?;
@@ -80,6 +85,20 @@ impl Database {
             records: ids.known.len() as u64,
         };
         Ok(Database { info, v4: Runs::from_disjoint(v4), v6: Runs::from_disjoint(v6) })
+    }
+}
+
+/// The bytes with a description put in where the database has an empty one: ip-location-db's files do, which harms nobody,
+/// but `verify` refuses them. Should the metadata hold pointers, which the insertion would turn elsewhere, `verify` says so.
+fn with_description(bytes: &[u8]) -> Cow<'_, [u8]> {
+    /// The key as the format writes it, then a map of no entries.
+    const EMPTY: &[u8] = b"\x4bdescription\xe0";
+    /// The same with a map of one entry.
+    const GIVEN: &[u8] = b"\x4bdescription\xe1\x42en\x40";
+    let tail = bytes.len().saturating_sub(METADATA_BYTES_MAX);
+    match bytes[tail..].windows(EMPTY.len()).rposition(|window| window == EMPTY) {
+        None => Cow::Borrowed(bytes),
+        Some(at) => Cow::Owned([&bytes[..tail + at], GIVEN, &bytes[tail + at + EMPTY.len()..]].concat()),
     }
 }
 
@@ -154,14 +173,15 @@ fn blocks(reader: &Reader<&[u8]>, ids: &mut PlaceIds<'_>) -> Result<Blocks, maxm
     Ok((v4, v6))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+/// A file that could not be read (E0301).
+pub fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::error("E0301", model::Place::file(path), format!("cannot read the geo database: {error}"))
         .help("check `databases` in [geo] and the file's permissions")
 }
 
 fn no_database(path: &Path, error: &maxminddb::MaxMindDbError) -> Problem {
     Problem::error("E0302", model::Place::file(path), format!("not a MaxMind-format database: {error}"))
-        .help("unpack it first if it is a .gz, .zip or .tgz; CSV editions are read by `rhumb geo build` only")
+        .help("it must be an unpacked .mmdb file: not .gz, .zip or .tgz, and not the CSV edition")
 }
 
 fn damaged(path: &Path, error: &maxminddb::MaxMindDbError) -> Problem {

@@ -11,6 +11,7 @@
 //! Nothing here knows pools or health; `steering` says what a place means for a VIP.
 
 pub mod atlas;
+pub mod convert;
 pub mod country;
 pub mod database;
 pub mod distance;
