@@ -110,6 +110,6 @@ pub fn colour(stream: &impl IsTerminal) -> bool {
 }
 
 /// A reader that has gone away, such as `head`, is no failure of ours.
-fn print(text: &str) {
+pub fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

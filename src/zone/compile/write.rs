@@ -260,10 +260,8 @@ struct Extra {
 /// The TTL of a set (RFC 2181 section 5.2).
 fn lowest_ttl(set: &[Record<'_>], problems: &mut Vec<Problem>) -> u32 {
     let lowest = set.iter().map(|record| record.ttl).min().unwrap_or_default();
-    // The reader has told of neighbours that differ. Signatures of one name have the TTLs of what they sign.
-    let differ = |pair: &&[Record<'_>]| {
-        pair[0].ttl != pair[1].ttl && pair[0].rtype != rtype::RRSIG && pair[1].line.abs_diff(pair[0].line) > 1
-    };
+    // Signatures of one name have the TTLs of what they sign.
+    let differ = |pair: &&[Record<'_>]| pair[0].ttl != pair[1].ttl && pair[0].rtype != rtype::RRSIG;
     if let Some([first, other]) = set.windows(2).find(differ) {
         let fact = format!("TTL {} differs from TTL {} on line {} of the same set", other.ttl, first.ttl, first.line);
         problems.push(

@@ -194,7 +194,6 @@ impl Reader<'_> {
         if !checked && !self.is_inside(&stored) {
             return Err(self.outside(first, &stored));
         }
-        self.compare_ttl(source, first, &stored);
         self.records.push(stored);
         self.full_when_too_large(first)
     }
@@ -296,22 +295,6 @@ impl Reader<'_> {
         let fact = format!("{} does not lie in the zone {apex}", self.owner_name(record));
         let help = "is a dot missing or too much at the end of the name, or has `$ORIGIN` changed?";
         Fault { code: "E0210", ..Fault::at(first, fact) }.help(help)
-    }
-
-    /// Warns when a record's TTL differs from that of the record before it, of the same name and type.
-    fn compare_ttl(&mut self, source: &Source<'_>, first: Token, record: &Stored) {
-        let Some(last) = self.records.last() else { return };
-        if (last.owner, last.rtype) == (record.owner, record.rtype)
-            && last.ttl != record.ttl
-            && record.rtype != types::RRSIG
-        {
-            let name = self.owner_name(record);
-            let mnemonic = types::mnemonic(record.rtype);
-            let fact = format!("the {mnemonic} records of {name} have the TTLs {} and {}", last.ttl, record.ttl);
-            let help = "records of one name and type have one TTL (RFC 2181 section 5.2); the lowest is served";
-            let place = self.place(source, first);
-            self.keep(Problem::warning("W0200", place, fact).help(help));
-        }
     }
 
     fn full_when_too_large(&mut self, first: Token) -> Result<(), Fault> {

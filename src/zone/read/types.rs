@@ -85,8 +85,6 @@ pub(super) struct Type {
 pub(super) const NS: u16 = 2;
 /// SOA.
 pub(super) const SOA: u16 = 6;
-/// RRSIG.
-pub(super) const RRSIG: u16 = 46;
 
 macro_rules! types {
     ($($mnemonic:literal $code:literal $($field:ident)*;)*) => {
