@@ -269,7 +269,8 @@ impl<'a> Exchange<'a> {
             additional += 1;
         }
         let flags = flag::QR
-            | self.query.flags & (flag::RD | flag::CD)
+            // CD is cleared, as RFC 4035 section 3.1.6 asks of authoritative answers.
+            | self.query.flags & flag::RD
             | if walk.authoritative { flag::AA } else { 0 }
             | if walk.truncated { flag::TC } else { 0 }
             | rcode & 0xf;

@@ -141,7 +141,7 @@ impl<'w> Walk<'w, '_> {
             Found::Cut(node) => return self.refer(node, here),
             Found::Renamed(node) => {
                 self.authoritative = true;
-                return if visited.again(zone, None) { Step::Done } else { self.rename(node, name, here) };
+                return if visited.again(zone, node) { Step::Done } else { self.rename(node, name, here) };
             }
             Found::Missing => {
                 self.authoritative = true;
@@ -166,7 +166,7 @@ impl<'w> Walk<'w, '_> {
             return Step::Done;
         }
         if node.has_cname() && self.qtype != rtype::ANY {
-            return if visited.again(zone, Some(node)) { Step::Done } else { self.alias(zone, node, name, here) };
+            return if visited.again(zone, node) { Step::Done } else { self.alias(zone, node, name, here) };
         }
         match self.qtype == rtype::ANY && self.any(node, here) {
             true => Step::Done,
@@ -295,7 +295,7 @@ impl<'w> Walk<'w, '_> {
         let data: [&[u8]; 2] = [own, target];
         let written = self.writer.record(Section::Answer, here.name_at, rtype::CNAME, class::IN, ttl, &data);
         match written {
-            Ok(_) if matches!(self.qtype, rtype::CNAME | rtype::ANY) => Step::Done,
+            Ok(_) if self.qtype == rtype::CNAME => Step::Done,
             Ok(at) if set_joined(name, own, target) => Step::Follow(at),
             Ok(_) => Step::Done,
             Err(_) => {
@@ -326,14 +326,17 @@ struct Visited {
 }
 
 impl Visited {
-    /// Whether the chain ends here. A wildcard's node, or a DNAME (none), is met with a new name each time, so those only count.
-    fn again(&mut self, zone: &Zone, node: Option<Node<'_>>) -> bool {
-        let wildcard = |node: &Node<'_>| node.owner().starts_with(&[1, b'*']);
-        let alias = node.filter(|node| !wildcard(node)).map(|node| (std::ptr::from_ref(zone).addr(), node.place()));
-        if self.count == CNAME_HOPS_MAX || alias.is_some_and(|alias| self.aliases[..self.count].contains(&alias)) {
+    /// Whether the chain ends here: at its bound, or at an alias met before. A wildcard may be met twice, since the first
+    /// time was by another name than its target. A DNAME met again would stand in the answer twice, and its names grow
+    /// or loop; whoever asked may go on from the last one.
+    fn again(&mut self, zone: &Zone, node: Node<'_>) -> bool {
+        let alias = (std::ptr::from_ref(zone).addr(), node.place());
+        let times = self.aliases[..self.count].iter().filter(|met| **met == alias).count();
+        let times_max = 1 + usize::from(node.owner().starts_with(&[1, b'*']));
+        if self.count == CNAME_HOPS_MAX || times == times_max {
             return true;
         }
-        self.aliases[self.count] = alias.unwrap_or_default();
+        self.aliases[self.count] = alias;
         self.count += 1;
         false
     }
