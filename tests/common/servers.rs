@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::dns::{Question, rtype, udp_within};
+use super::dns::{Question, Reply, rtype, udp_within};
 use super::{Running, free_address, program};
 
 /// A name server that answers.
@@ -38,10 +38,17 @@ pub fn zones_of(dir: &Path) -> Vec<Zone> {
     zones
 }
 
-/// Waits until a server answers anything at all.
-fn ready(name: &'static str, address: SocketAddr, mut process: Running) -> Server {
-    let question = Question::new(".", rtype::SOA).to_bytes();
-    process.wait_until(|| udp_within(address, &question, Duration::from_millis(200)).is_some());
+/// Waits until a server answers for all its zones; with none, anything at all.
+fn ready(name: &'static str, address: SocketAddr, zones: &[Zone], mut process: Running) -> Server {
+    let patience = Duration::from_millis(200);
+    let says = |zone: &str| {
+        let reply = udp_within(address, &Question::new(zone, rtype::SOA).to_bytes(), patience)?;
+        Reply::parse(&reply).ok()
+    };
+    process.wait_until(|| match zones {
+        [] => says(".").is_some(),
+        zones => zones.iter().all(|zone| says(&zone.name).is_some_and(|reply| reply.is_authoritative())),
+    });
     Server { name, address, process }
 }
 
@@ -57,7 +64,7 @@ pub fn rhumb_at(address: SocketAddr, dir: &Path, zones_dir: &Path, more: &str) -
     fs::write(&file, config).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
     command.arg("serve").arg("-c").arg(&file);
-    ready("rhumb", address, Running::start(command, "rhumb", dir))
+    ready("rhumb", address, &zones_of(zones_dir), Running::start(command, "rhumb", dir))
 }
 
 /// NSD, without rate limits; none when it is not installed.
@@ -74,7 +81,7 @@ pub fn nsd_at(address: SocketAddr, dir: &Path, zones: &[Zone]) -> Option<Server>
     let mut config = format!(
         "server:\n ip-address: {}@{}\n do-ip6: no\n username: \"\"\n chroot: \"\"\n zonesdir: \"{home}\"\n pidfile: \"\"\n \
          xfrdfile: \"{home}/xfrd.state\"\n zonelistfile: \"{home}/zone.list\"\n xfrdir: \"{home}\"\n database: \"\"\n \
-         server-count: 1\n rrl-ratelimit: 0\n rrl-whitelist-ratelimit: 0\n minimal-responses: no\n hide-version: yes\n\
+         server-count: 1\n rrl-ratelimit: 0\n rrl-whitelist-ratelimit: 0\n ipv4-edns-size: 1232\n minimal-responses: no\n hide-version: yes\n\
          remote-control:\n control-enable: no\n",
         address.ip(),
         address.port()
@@ -86,7 +93,7 @@ pub fn nsd_at(address: SocketAddr, dir: &Path, zones: &[Zone]) -> Option<Server>
     fs::write(&file, config).unwrap();
     let mut command = Command::new(nsd);
     command.arg("-d").arg("-c").arg(&file);
-    Some(ready("nsd", address, Running::start(command, "nsd", dir)))
+    Some(ready("nsd", address, zones, Running::start(command, "nsd", dir)))
 }
 
 /// Knot DNS; none when it is not installed.
@@ -97,7 +104,7 @@ pub fn knot(dir: &Path, zones: &[Zone]) -> Option<Server> {
     let address = free_address();
     let home = home.display();
     let mut config = format!(
-        "server:\n  listen: {}@{}\n  rundir: \"{home}\"\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
+        "server:\n  listen: {}@{}\n  rundir: \"{home}\"\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n  udp-max-payload: 1232\n\
          log:\n  - target: stdout\n    any: warning\ndatabase:\n  storage: \"{home}\"\n\
          template:\n  - id: default\n    storage: \"{home}\"\n    semantic-checks: off\n    journal-content: none\n    \
          zonefile-load: whole\n    zonefile-sync: -1\nzone:\n",
@@ -111,7 +118,7 @@ pub fn knot(dir: &Path, zones: &[Zone]) -> Option<Server> {
     fs::write(&file, config).unwrap();
     let mut command = Command::new(knotd);
     command.arg("-c").arg(&file);
-    Some(ready("knot", address, Running::start(command, "knot", dir)))
+    Some(ready("knot", address, zones, Running::start(command, "knot", dir)))
 }
 
 /// BIND; none when it is not installed.
@@ -124,7 +131,7 @@ pub fn bind(dir: &Path, zones: &[Zone]) -> Option<Server> {
     let mut config = format!(
         "options {{\n directory \"{home}\";\n listen-on port {} {{ {}; }};\n listen-on-v6 {{ none; }};\n recursion no;\n \
          pid-file none;\n session-keyfile none;\n managed-keys-directory \"{home}\";\n dnssec-validation no;\n \
-         check-names primary ignore;\n check-integrity no;\n minimal-responses no;\n max-udp-size 4096;\n \
+         check-names primary ignore;\n check-integrity no;\n minimal-responses no;\n max-udp-size 1232;\n zero-no-soa-ttl no;\n \
          notify no;\n empty-zones-enable no;\n version none;\n minimal-any yes;\n answer-cookie no;\n}};\ncontrols {{ }};\n",
         address.port(),
         address.ip()
@@ -137,5 +144,5 @@ pub fn bind(dir: &Path, zones: &[Zone]) -> Option<Server> {
     fs::write(&file, config).unwrap();
     let mut command = Command::new(named);
     command.arg("-g").arg("-n1").arg("-c").arg(&file);
-    Some(ready("bind", address, Running::start(command, "bind", dir)))
+    Some(ready("bind", address, zones, Running::start(command, "bind", dir)))
 }
