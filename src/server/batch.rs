@@ -366,6 +366,15 @@ pub fn ignore_path_mtu(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> {
     }
 }
 
+/// Sets the receive buffer past net.core.rmem_max, which root (CAP_NET_ADMIN) may.
+///
+/// # Errors
+/// The kernel's; `PermissionDenied` for everybody else.
+pub fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+}
+
 fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: `value` is an int, as these options want, and outlives the call.
     let done = unsafe {

@@ -2,6 +2,9 @@
 //!
 //! TCP comes before UDP: UDP sockets share their address (SO_REUSEPORT), so a second server started by mistake would get
 //! half of the queries; its TCP socket is refused first, before it has joined.
+//!
+//! A socket on all addresses (0.0.0.0, `[::]`) has to be told for each query where it was sent to, so that the answer
+//! leaves from there; that costs about a tenth of a query's time. Listing the addresses costs nothing.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +15,7 @@ use crate::model::Problem;
 use crate::server::batch;
 
 /// Datagrams the kernel keeps for a busy worker: at 100 bytes and a kernel's overhead of about 700 each, some 5,000, or
-/// a few milliseconds of a core's full load. The kernel cuts it to net.core.rmem_max.
+/// a few milliseconds of a core's full load. Unless we are root the kernel cuts it to net.core.rmem_max.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// Connections the kernel completes before they are accepted; it cuts this to net.core.somaxconn.
@@ -41,8 +44,11 @@ pub fn plain(address: SocketAddr, workers: usize) -> Result<PlainSockets, Proble
         tries -= 1;
         let tcp = stream(address, "TCP")?;
         let real = tcp.local_addr().map_err(|error| problem(address, "TCP", &error))?;
-        match (0..workers).map(|_| udp_socket(real, true)).collect() {
-            Ok(udp) => return Ok(PlainSockets { address: real, udp, tcp }),
+        match (0..workers).map(|_| udp_socket(real, true)).collect::<io::Result<Vec<_>>>() {
+            Ok(udp) => {
+                tell_of_small_buffers(&udp, real);
+                return Ok(PlainSockets { address: real, udp, tcp });
+            }
             Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(problem(real, "UDP", &error)),
         }
@@ -89,7 +95,9 @@ fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     // as much as we are given; a smaller buffer serves, too
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    if batch::force_receive_buffer(&socket, RECEIVE_BUFFER_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    }
     let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
     if for_worker {
         socket.set_reuse_port(true)?;
@@ -100,6 +108,21 @@ fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
     }
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
+}
+
+/// Bursts that overflow a small buffer are lost silently; better say so before.
+fn tell_of_small_buffers(udp: &[Socket], address: SocketAddr) {
+    // the kernel states twice of what was asked for, its own overhead
+    let got = udp.first().and_then(|socket| socket.recv_buffer_size().ok()).map_or(RECEIVE_BUFFER_BYTES, |b| b / 2);
+    if got < RECEIVE_BUFFER_BYTES {
+        tracing::info!(
+            %address,
+            "UDP receive buffers have {} KiB; for {} KiB, which lose less in bursts: sysctl -w net.core.rmem_max={}",
+            got / 1024,
+            RECEIVE_BUFFER_BYTES / 1024,
+            RECEIVE_BUFFER_BYTES
+        );
+    }
 }
 
 /// The fact and the way out.
