@@ -17,6 +17,7 @@ use crate::geo::place::Places;
 use crate::geo::record::Record;
 use crate::geo::runs::Address;
 use crate::geo::runs::Block;
+use crate::geo::runs::InOrder;
 use crate::geo::runs::Runs;
 use crate::model;
 use crate::model::Problem;
@@ -81,10 +82,10 @@ impl Database {
             description: about.description.get("en").or(about.description.values().next()).cloned().unwrap_or_default(),
             build_epoch: about.build_epoch,
             ip_version: about.ip_version,
-            networks: (v4.len() + v6.len()) as u64,
+            networks: v4.count + v6.count,
             records: ids.known.len() as u64,
         };
-        Ok(Database { info, v4: Runs::from_disjoint(v4), v6: Runs::from_disjoint(v6) })
+        Ok(Database { info, v4: v4.finish(), v6: v6.finish() })
     }
 }
 
@@ -140,11 +141,11 @@ impl std::hash::Hasher for Spread {
     }
 }
 
-type Blocks = (Vec<Block<u32>>, Vec<Block<u128>>);
+type BothFamilies = (InOrder<u32>, InOrder<u128>);
 
 /// The networks of both families, in order.
-fn blocks(reader: &Reader<&[u8]>, ids: &mut PlaceIds<'_>) -> Result<Blocks, maxminddb::MaxMindDbError> {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+fn blocks(reader: &Reader<&[u8]>, ids: &mut PlaceIds<'_>) -> Result<BothFamilies, maxminddb::MaxMindDbError> {
+    let (mut v4, mut v6) = (InOrder::default(), InOrder::default());
     for found in reader.networks(Default::default())? {
         let found = found?;
         let Some(offset) = found.offset() else { continue };
@@ -159,14 +160,14 @@ fn blocks(reader: &Reader<&[u8]>, ids: &mut PlaceIds<'_>) -> Result<Blocks, maxm
         };
         let network = found.network()?;
         match network.ip() {
-            IpAddr::V4(ip) => v4.push(Block { first: u32::from(ip), prefix: network.prefix(), value }),
+            IpAddr::V4(ip) => v4.add(Block { first: u32::from(ip), prefix: network.prefix(), value }),
             IpAddr::V6(ip) => {
                 let first = u128::from(ip);
                 // A record above ::/96, where IPv4 addresses are looked for, speaks for all of them.
                 if first == 0 && network.prefix() <= 96 {
-                    v4.push(Block { first: 0, prefix: 0, value });
+                    v4.add(Block { first: 0, prefix: 0, value });
                 }
-                v6.push(Block { first: first.block_first(network.prefix()), prefix: network.prefix(), value });
+                v6.add(Block { first: first.block_first(network.prefix()), prefix: network.prefix(), value });
             }
         }
     }

@@ -72,6 +72,45 @@ pub struct Block<A> {
     pub value: u32,
 }
 
+/// Runs in the making, from blocks in rising order: millions of them are never held at once.
+#[derive(Debug)]
+pub struct InOrder<A> {
+    runs: Runs<A>,
+    /// The first address that no block covered yet.
+    free: Option<A>,
+    /// How many blocks were taken.
+    pub count: u64,
+}
+
+impl<A: Address> Default for InOrder<A> {
+    fn default() -> Self {
+        InOrder { runs: Runs { starts: Vec::new(), values: Vec::new() }, free: Some(A::FIRST), count: 0 }
+    }
+}
+
+impl<A: Address> InOrder<A> {
+    /// Takes the next block; one that begins before the end of the last is left out.
+    pub fn add(&mut self, block: Block<A>) {
+        let Some(free) = self.free.filter(|free| *free <= block.first) else { return };
+        if free < block.first {
+            self.runs.push(free, 0);
+        }
+        self.runs.push(block.first, block.value);
+        self.free = block.first.block_last(block.prefix).next();
+        self.count += 1;
+    }
+
+    /// The runs; what no block covered has 0.
+    pub fn finish(mut self) -> Runs<A> {
+        if let Some(free) = self.free {
+            self.runs.push(free, 0);
+        }
+        self.runs.starts.shrink_to_fit();
+        self.runs.values.shrink_to_fit();
+        self.runs
+    }
+}
+
 impl<A: Address> Runs<A> {
     /// One value everywhere.
     pub fn uniform(value: u32) -> Self {
@@ -80,20 +119,9 @@ impl<A: Address> Runs<A> {
 
     /// Blocks in rising order, none over another; 0 in the gaps.
     pub fn from_disjoint(blocks: impl IntoIterator<Item = Block<A>>) -> Self {
-        let mut runs = Runs { starts: Vec::new(), values: Vec::new() };
-        let mut next = Some(A::FIRST);
-        for block in blocks {
-            let Some(free) = next.filter(|free| *free <= block.first) else { continue };
-            if free < block.first {
-                runs.push(free, 0);
-            }
-            runs.push(block.first, block.value);
-            next = block.first.block_last(block.prefix).next();
-        }
-        if let Some(free) = next {
-            runs.push(free, 0);
-        }
-        runs
+        let mut in_order = InOrder::default();
+        blocks.into_iter().for_each(|block| in_order.add(block));
+        in_order.finish()
     }
 
     /// Blocks in any order, one inside another; the innermost counts, 0 outside all. Of two equal blocks `over` says
