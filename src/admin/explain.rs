@@ -13,7 +13,6 @@ use hickory_proto::op::Message;
 use hickory_proto::op::MessageType;
 use hickory_proto::op::OpCode;
 use hickory_proto::op::Query;
-use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Name;
 use hickory_proto::rr::RecordType;
 use hickory_proto::rr::rdata::opt::ClientSubnet as SubnetOption;
@@ -33,6 +32,7 @@ use crate::admin::dto::NextSaid;
 use crate::admin::dto::OrderSaid;
 use crate::admin::dto::PoolSaid;
 use crate::admin::dto::RuleSaid;
+use crate::dns::code::rcode;
 use crate::geo::place::Origin;
 use crate::geo::place::Place;
 use crate::health::standings::Subject;
@@ -54,6 +54,7 @@ use crate::steering::Client;
 use crate::steering::Draw;
 use crate::steering::Keying;
 use crate::steering::Obstacle;
+use crate::steering::PoolStep;
 use crate::steering::PoolUse;
 use crate::steering::Reason;
 use crate::steering::Trace;
@@ -75,20 +76,17 @@ pub struct Question {
 }
 
 /// Whose place counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Who {
+    /// Nobody was named: this machine.
+    #[default]
+    Nobody,
     /// A client's network: address and prefix length.
     Network(IpAddr, u8),
     /// Somebody in this place.
     Geo(GeoCode),
     /// Somebody at this spot.
     At(Location),
-}
-
-impl Default for Who {
-    fn default() -> Self {
-        Who::Network(IpAddr::V4(Ipv4Addr::LOCALHOST), 32)
-    }
 }
 
 impl Who {
@@ -98,7 +96,7 @@ impl Who {
     /// A sentence about the one that is wrong.
     pub fn read(client: Option<&str>, geo: Option<&str>, at: Option<&str>) -> Result<Self, String> {
         match (client, geo, at) {
-            (None, None, None) => Ok(Who::default()),
+            (None, None, None) => Ok(Who::Nobody),
             (Some(client), None, None) => network(client),
             (None, Some(geo), None) => geo.parse().map(Who::Geo).map_err(|e| format!("geo `{geo}`: {e}")),
             (None, None, Some(at)) => spot(at),
@@ -142,13 +140,14 @@ pub fn explain(world: &World, question: &Question, draw: Draw) -> Result<Explana
     let rtype: RecordType =
         question.rtype.to_ascii_uppercase().parse().map_err(|_| format!("type `{}` is not known", question.rtype))?;
     let client = match question.who {
+        Who::Nobody => Client::from_source(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Who::Network(address, prefix) => Client::from_subnet(address, prefix),
         Who::Geo(_) | Who::At(_) => Client::from_subnet(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
     };
     let (vip, mut answer) = ask(&world, &name, rtype, &client, draw)?;
     let family = if rtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
     let trace = vip.map(|vip| trace(&world, vip, family, &question.who, &client, draw));
-    let by_hand = !matches!(question.who, Who::Network(..));
+    let by_hand = matches!(question.who, Who::Geo(_) | Who::At(_));
     if let Some(trace) = trace.as_ref().filter(|_| by_hand) {
         answer = answer_of(&world.snapshot.model, trace);
     }
@@ -166,6 +165,7 @@ pub fn explain(world: &World, question: &Question, draw: Draw) -> Result<Explana
 
 fn from(who: &Who) -> String {
     match who {
+        Who::Nobody => "nobody; name one with --client, --geo or --at".to_owned(),
         Who::Network(..) => "--client, as ECS".to_owned(),
         Who::Geo(code) => format!("--geo {code}"),
         Who::At(spot) => format!("--at {},{}", spot.lat, spot.lon),
@@ -204,7 +204,7 @@ fn ask(
     message.add_query(Query::query(name.clone(), rtype));
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
-    let honoured = world.snapshot.model.geo.client_subnet == ClientSubnet::Honour && client.prefix > 0;
+    let honoured = world.snapshot.model.geo.client_subnet == ClientSubnet::Honour && client.from_subnet;
     if honoured {
         edns.options_mut().insert(EdnsOption::Subnet(SubnetOption::new(client.address, client.prefix, 0)));
     }
@@ -218,7 +218,7 @@ fn ask(
         Some(EdnsOption::Subnet(subnet)) => Some(subnet.scope_prefix()),
         _ => None,
     };
-    let rcode = ResponseCode::from((outcome.rcode >> 4) as u8, (outcome.rcode & 15) as u8).to_str().to_owned();
+    let rcode = mnemonic(outcome.rcode);
     let records = reply.answers.iter().map(ToString::to_string).collect();
     Ok((outcome.vip, AnswerSaid { rcode, authoritative: reply.metadata.authoritative, records, scope }))
 }
@@ -227,7 +227,9 @@ fn trace(world: &World, vip: VipId, family: Family, who: &Who, client: &Client, 
     let (plan, health) = (&world.snapshot.plan, &world.health);
     let at = |place: Place| steering::explain_at(plan, health, vip, family, &place, draw);
     match who {
-        Who::Network(..) => steering::explain(plan, &world.snapshot.atlas, health, vip, family, client, draw),
+        Who::Nobody | Who::Network(..) => {
+            steering::explain(plan, &world.snapshot.atlas, health, vip, family, client, draw)
+        }
         Who::Geo(code) => at(Place::of(*code)),
         Who::At(spot) => at(Place { location: Some(*spot), ..Place::default() }),
     }
@@ -350,6 +352,24 @@ fn locate(world: &World, who: &Who, trace: &Trace) -> LocateSaid {
     }
 }
 
+/// The name of a response code (IANA "DNS RCODEs").
+fn mnemonic(code: u16) -> String {
+    let known = [
+        (rcode::NOERROR, "NOERROR"),
+        (rcode::FORMERR, "FORMERR"),
+        (rcode::SERVFAIL, "SERVFAIL"),
+        (rcode::NXDOMAIN, "NXDOMAIN"),
+        (rcode::NOTIMP, "NOTIMP"),
+        (rcode::REFUSED, "REFUSED"),
+        (rcode::YXDOMAIN, "YXDOMAIN"),
+        (rcode::NOTAUTH, "NOTAUTH"),
+    ];
+    known
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map_or_else(|| format!("RCODE{code}"), |(_, name)| (*name).to_owned())
+}
+
 /// The day of a moment in seconds since the epoch, in UTC: `2026-11-18`.
 fn date(epoch: u64) -> String {
     let day =
@@ -358,12 +378,13 @@ fn date(epoch: u64) -> String {
 }
 
 fn pools(model: &Model, trace: &Trace) -> Vec<PoolSaid> {
-    let because = |used: PoolUse| match used {
+    let because = |step: &PoolStep| match step.used {
         PoolUse::Used(Reason::Preferred) => "first choice",
         PoolUse::Used(Reason::NextRanked) => "next in order",
         PoolUse::Used(Reason::Fallback) => "fallback",
         PoolUse::Used(Reason::Nearest) => "nearest of the VIP's other pools",
         PoolUse::Used(Reason::AllDown) => "no pool is left",
+        PoolUse::Dropped(Obstacle::Down) if step.healthy >= step.min_healthy => "taken to be down",
         PoolUse::Dropped(Obstacle::Down) => "down",
         PoolUse::Dropped(Obstacle::Withdrawn) => "taken out by an operator",
         PoolUse::Dropped(Obstacle::NoAddress) => "no address of this family",
@@ -377,7 +398,7 @@ fn pools(model: &Model, trace: &Trace) -> Vec<PoolSaid> {
             endpoints: step.endpoints,
             min_healthy: step.min_healthy,
             used: matches!(step.used, PoolUse::Used(_)),
-            because: because(step.used).to_owned(),
+            because: because(step).to_owned(),
         }
     });
     said.collect()

@@ -16,7 +16,8 @@ pub fn explanation(said: &Explanation) -> String {
     let _ = writeln!(out, "{} {:<6} {client}", said.name, said.rtype);
     match &said.decision {
         Some(decision) => steps(&mut out, decision),
-        None => line(&mut out, "", "answer", "from the zone; no VIP decides this name and type"),
+        None if said.answer.rcode == "REFUSED" => line(&mut out, "", "zone", "none of ours holds this name"),
+        None => line(&mut out, "", "zone", "answers as it is written; no VIP decides this name and type"),
     }
     answer(&mut out, said);
     if let Some(next) = said.decision.as_ref().and_then(|d| d.next.as_ref()) {
