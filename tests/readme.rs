@@ -4,6 +4,8 @@
 //! README's), `<!-- run -->` runs in the repository. Lines behind `$ ` are commands; what follows must be printed, in
 //! that order, where `…` alone stands for any lines and `…` in a line for any characters.
 
+#![allow(clippy::disallowed_methods, reason = "a deadline by the wall clock")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -132,9 +132,9 @@ fn spot(text: &str) -> Result<Who, String> {
 /// A sentence about what is wrong with the question.
 pub fn explain(world: &World, question: &Question, draw: Draw) -> Result<Explanation, String> {
     let world = with_down(world, &question.down)?;
-    let name = Name::from_ascii(question.name.trim_end_matches('.')).and_then(|mut name| {
+    let name = Name::from_ascii(question.name.trim_end_matches('.')).map(|mut name| {
         name.set_fqdn(true);
-        Ok(name)
+        name
     });
     let name = name.map_err(|e| format!("name `{}`: {e}", question.name))?;
     let rtype: RecordType =

@@ -138,7 +138,7 @@ pub fn bind(dir: &Path, zones: &[Zone]) -> Option<Server> {
     );
     for zone in zones {
         let (name, file) = (&zone.name, zone.file.display());
-        write!(config, "zone \"{name}\" {{ type primary; file \"{file}\"; }};\n").unwrap();
+        writeln!(config, "zone \"{name}\" {{ type primary; file \"{file}\"; }};").unwrap();
     }
     let file = dir.join("named.conf");
     fs::write(&file, config).unwrap();
