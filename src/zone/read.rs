@@ -7,13 +7,17 @@
 
 mod check;
 mod data;
+mod directive;
 mod generate;
+mod head;
 mod odd;
 mod reader;
 mod scan;
 mod text;
 mod types;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,8 @@
 //! Writes each line as text and has it read like any other.
 
 use crate::zone::read::data::Fault;
-use crate::zone::read::reader::{Reader, Source, argument};
+use crate::zone::read::directive::argument;
+use crate::zone::read::reader::{Reader, Source};
 use crate::zone::read::scan::{Entry, Scanner, Token};
 use crate::zone::read::text;
 

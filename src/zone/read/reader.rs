@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::dns::name::Name;
 use crate::model::{Place, Problem};
 use crate::zone::read::data::{Data, Fault, name_fault};
-use crate::zone::read::generate;
+use crate::zone::read::head::Head;
 use crate::zone::read::scan::{Broken, Entry, Scanner, Token};
 use crate::zone::read::text;
 use crate::zone::read::types;
 use crate::zone::read::{Entry as Stored, ZoneFile};
 
-/// Files included in files included in …; deeper ones are loops in practice.
-const INCLUDE_DEPTH_MAX: usize = 16;
-/// Files of one zone; an index of two bytes must hold it, and a tree of includes must end.
-const FILES_MAX: usize = 4_096;
 /// Problems of one zone that are kept; a file that is no zone at all has one in each line.
 const PROBLEMS_MAX: usize = 500;
 /// Bytes of records of one zone: places in the arena have four bytes, and a record adds less than 66,000.
@@ -28,13 +24,13 @@ const ARENA_BYTES_MAX: usize = u32::MAX as usize - 66_000;
 pub(super) struct Source<'t> {
     pub text: &'t [u8],
     pub file: u16,
-    /// For generated text: the token it comes from, which stands in `made_in`.
+    /// For generated text: the token it comes from, and the text that one stands in.
     pub made_by: Option<(Token, &'t [u8])>,
 }
 
 /// Whom an entry that begins with a blank belongs to.
 #[derive(Clone, Copy)]
-enum Owner {
+pub(super) enum Owner {
     /// Nobody yet.
     Nobody,
     /// An entry whose owner is wrong; what follows it is checked, not kept.
@@ -44,18 +40,18 @@ enum Owner {
 }
 
 pub(super) struct Reader<'l> {
-    load: &'l mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
+    pub(super) load: &'l mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
     apex: Option<Name>,
     /// The files being read, outermost first.
-    open: Vec<PathBuf>,
-    files: Vec<PathBuf>,
+    pub(super) open: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     arena: Vec<u8>,
     records: Vec<Stored>,
     problems: Vec<Problem>,
     problems_left_out: usize,
-    origin: Option<Vec<u8>>,
-    owner: Owner,
-    default_ttl: Option<u32>,
+    pub(super) origin: Option<Vec<u8>>,
+    pub(super) owner: Owner,
+    pub(super) default_ttl: Option<u32>,
     last_ttl: Option<u32>,
     has_soa: bool,
     /// Entries of type SOA or NS that are wrong: their absence needs no second problem.
@@ -102,7 +98,7 @@ fn origin_of(path: &Path) -> Option<Name> {
 }
 
 impl Reader<'_> {
-    fn text(&mut self, text: &[u8], file: u16) {
+    pub(super) fn text(&mut self, text: &[u8], file: u16) {
         let source = Source { text, file, made_by: None };
         let mut scanner = Scanner::new(text);
         let mut entry = Entry::default();
@@ -305,67 +301,6 @@ impl Reader<'_> {
         Err(Fault { code: "E0216", ..Fault::at(first, "the zone is too large: its records have more than 4 GiB") })
     }
 
-    fn directive(&mut self, source: &Source<'_>, tokens: &[Token], word: &[u8]) -> Result<(), Fault> {
-        match word.to_ascii_uppercase().as_slice() {
-            b"$ORIGIN" => {
-                self.origin = Some(self.directive_name(source, argument(tokens, 1, "a name")?)?);
-                nothing_after(source, tokens, 2)
-            }
-            b"$TTL" => {
-                self.default_ttl = Some(ttl_of(source.text, argument(tokens, 1, "seconds")?)?);
-                nothing_after(source, tokens, 2)
-            }
-            b"$INCLUDE" => self.include(source, tokens),
-            b"$GENERATE" => generate::run(self, source, tokens),
-            _ => {
-                let fault = fault_at(tokens[0], format!("`{}` is no directive", text::shown(word)));
-                Err(fault
-                    .help("there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; a name that begins so is written `\\$`"))
-            }
-        }
-    }
-
-    fn directive_name(&self, source: &Source<'_>, token: Token) -> Result<Vec<u8>, Fault> {
-        let word = &source.text[token.start..token.end];
-        let mut wire = Vec::new();
-        match text::name(word, self.origin.as_deref(), &mut wire) {
-            Ok(()) => Ok(wire.to_ascii_lowercase()),
-            Err(fault) => Err(name_fault(token, fault, &text::shown(word))),
-        }
-    }
-
-    fn include(&mut self, source: &Source<'_>, tokens: &[Token]) -> Result<(), Fault> {
-        let token = argument(tokens, 1, "a file")?;
-        let origin = tokens.get(2).map(|t| self.directive_name(source, *t)).transpose()?;
-        nothing_after(source, tokens, 3)?;
-        let fault = |fact: String| Fault { code: "E0213", ..Fault::at(token, fact) };
-        let mut written = Vec::new();
-        text::unescaped(&source.text[token.start..token.end], &mut written);
-        let written = String::from_utf8(written).map_err(|_| fault("the file's name is not UTF-8".to_owned()))?;
-        let here = self.files[source.file as usize].parent().unwrap_or(Path::new(""));
-        let path = here.join(&written);
-        if self.open.contains(&path) {
-            return Err(fault(format!("{} includes itself", path.display())));
-        }
-        if self.open.len() >= INCLUDE_DEPTH_MAX || self.files.len() >= FILES_MAX {
-            let fact = format!("more than {INCLUDE_DEPTH_MAX} files deep or {FILES_MAX} files in all are included");
-            return Err(fault(fact));
-        }
-        let included = (self.load)(&path).map_err(|e| {
-            fault(format!("cannot read {}: {e}", path.display())).help("a relative path starts at the including file")
-        })?;
-        let file = self.files.len() as u16;
-        self.files.push(path.clone());
-        self.open.push(path);
-        let (outer_origin, outer_owner) = (self.origin.clone(), self.owner);
-        self.origin = origin.or_else(|| outer_origin.clone());
-        self.text(&included, file);
-        self.open.pop();
-        self.origin = outer_origin;
-        self.owner = outer_owner;
-        Ok(())
-    }
-
     fn place(&self, source: &Source<'_>, token: Token) -> Place {
         let path = self.files[source.file as usize].clone();
         let (token, text) = source.made_by.unwrap_or((token, source.text));
@@ -424,96 +359,5 @@ impl Reader<'_> {
             }
             _ => Err(self.problems),
         }
-    }
-}
-
-/// What stands between owner and data.
-struct Head {
-    ttl: Option<u32>,
-    rtype: u16,
-    /// How many tokens it takes.
-    tokens: usize,
-}
-
-impl Head {
-    fn read(text: &[u8], tokens: &[Token]) -> Result<Head, Fault> {
-        let (mut ttl, mut class) = (None, false);
-        for (i, token) in tokens.iter().enumerate() {
-            let word = &text[token.start..token.end];
-            if ttl.is_none() && text::period(word).is_some() {
-                ttl = Some(ttl_of(text, *token)?);
-            } else if !class && is_class(word) {
-                class = true;
-                in_only(*token, word)?;
-            } else {
-                let rtype = types::code(word).ok_or_else(|| no_type(*token, word))?;
-                if !types::is_data(rtype) {
-                    let fact = format!("records of type `{}` cannot stand in a zone", text::shown(word));
-                    return Err(Fault { code: "E0215", ..Fault::at(*token, fact) });
-                }
-                return Ok(Head { ttl, rtype, tokens: i + 1 });
-            }
-        }
-        let fault = Fault { token: None, code: "E0201", fact: "the record has no type".to_owned(), help: None };
-        Err(fault.help("a record is: owner, TTL, class, type, data; TTL and class may be left out"))
-    }
-}
-
-fn is_class(word: &[u8]) -> bool {
-    const CLASSES: [&[u8]; 6] = [b"IN", b"CH", b"HS", b"CS", b"NONE", b"CHAOS"];
-    let numbered = word
-        .split_at_checked(5)
-        .is_some_and(|(head, digits)| head.eq_ignore_ascii_case(b"CLASS") && text::number::<u16>(digits).is_some());
-    numbered || CLASSES.iter().any(|class| class.eq_ignore_ascii_case(word))
-}
-
-fn in_only(token: Token, word: &[u8]) -> Result<(), Fault> {
-    if word.eq_ignore_ascii_case(b"IN") || word.eq_ignore_ascii_case(b"CLASS1") {
-        return Ok(());
-    }
-    let fact = format!("the class is `{}`; zones here have class IN", text::shown(word));
-    Err(Fault { code: "E0205", ..Fault::at(token, fact) }.help("write `IN`, or leave the class out"))
-}
-
-fn no_type(token: Token, word: &[u8]) -> Fault {
-    let fault = Fault { code: "E0202", ..Fault::at(token, format!("`{}` is no type of record", text::shown(word))) };
-    fault.help(match types::did_you_mean(word) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "a line that begins with a blank has no owner of its own, any other line begins with one; \
-                 a type without a mnemonic is written `TYPE65280`"
-            .to_owned(),
-    })
-}
-
-/// A TTL (RFC 2181 section 8).
-pub(super) fn ttl_of(text: &[u8], token: Token) -> Result<u32, Fault> {
-    let word = &text[token.start..token.end];
-    let fault = |fact: String| Fault { code: "E0204", ..Fault::at(token, fact) };
-    let seconds = text::period(word).ok_or_else(|| {
-        fault(format!("`{}` is no TTL", text::shown(word))).help("write seconds, or units as in `1h30m`")
-    })?;
-    u32::try_from(seconds)
-        .ok()
-        .filter(|ttl| *ttl <= text::TTL_MAX)
-        .ok_or_else(|| fault(format!("the TTL `{}` is larger than {} s", text::shown(word), text::TTL_MAX)))
-}
-
-fn fault_at(token: Token, fact: impl Into<String>) -> Fault {
-    Fault { code: "E0212", ..Fault::at(token, fact) }
-}
-
-/// The argument of a directive at `index`.
-pub(super) fn argument(tokens: &[Token], index: usize, wanted: &str) -> Result<Token, Fault> {
-    let fact = || format!("the directive ends where {wanted} should be");
-    tokens.get(index).copied().ok_or_else(|| Fault { token: None, code: "E0212", fact: fact(), help: None })
-}
-
-fn nothing_after(source: &Source<'_>, tokens: &[Token], count: usize) -> Result<(), Fault> {
-    match tokens.get(count) {
-        Some(extra) => {
-            let word = text::shown(&source.text[extra.start..extra.end]);
-            Err(fault_at(*extra, format!("`{word}` follows the directive")).help("a comment begins with `;`"))
-        }
-        None => Ok(()),
     }
 }
