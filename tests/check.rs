@@ -254,7 +254,7 @@ fn large(pools: usize, vips: usize, pool_named: impl Fn(usize) -> String) -> Str
     for n in 0..vips {
         let (a, b) = (pool_named(n), pool_named(n + 1));
         write!(text, "[vip.\"name-{n}.example.com.\"]\npolicy = \"geolocation\"\nrules = [").unwrap();
-        write!(text, "{{ geos = [\"EU\", \"AF\"], pool = \"{a}\" }}, {{ pool = \"{b}\" }}]\n").unwrap();
+        writeln!(text, "{{ geos = [\"EU\", \"AF\"], pool = \"{a}\" }}, {{ pool = \"{b}\" }}]").unwrap();
     }
     text
 }

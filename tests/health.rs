@@ -144,7 +144,7 @@ fn a_pool_holds_as_long_as_enough_of_its_endpoints() {
     let mut play = Play::start(&model);
     let holds = |play: &Play| play.ledger.table().pool(PoolId(0)).holds_for;
     play.run(20);
-    assert_eq!(holds(&play), 30, "settled");
+    assert_eq!(holds(&play), 14, "settled");
     // One in doubt does not endanger the pool: a second one has to fail too.
     play.failing = vec!["192.0.2.1".into()];
     while play.ledger.belief(EndpointId(0)).last().unwrap().in_a_row != 1
@@ -153,10 +153,10 @@ fn a_pool_holds_as_long_as_enough_of_its_endpoints() {
         play.step();
     }
     assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 4);
-    assert_eq!(holds(&play), 30);
+    assert_eq!(holds(&play), 14);
     play.fail(&["192.0.2.1", "192.0.2.2"]).run(60);
     assert_eq!(play.usable(), [false]);
-    assert_eq!(holds(&play), 20, "the first of two that must pass twice");
+    assert_eq!(holds(&play), 12, "the first of two that must pass twice");
     play.order("pool/web", Some(Order::Drain), Some(300));
     assert_eq!(holds(&play), 300);
 }

@@ -408,7 +408,7 @@ fn a_zone_is_transferred_to_those_who_may_have_it() {
         let text =
             format!("[server]\nlisten = [\"127.0.0.1:0\"]\nzones_dir = \"zones\"\ntransfer_to = [\"{allowed}\"]\n");
         std::fs::write(&config, text).unwrap();
-        let daemon = runtime.block_on(rhumb::daemon::Daemon::start(&config)).ok().expect("it starts");
+        let daemon = runtime.block_on(rhumb::daemon::Daemon::start(&config)).unwrap_or_else(|error| panic!("{error}"));
         let mut stream = TcpStream::connect(daemon.dns()[0]).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut message = Message::new(3, MessageType::Query, OpCode::Query);

@@ -203,20 +203,17 @@ impl Belief {
         }
     }
 
-    /// How long the standing holds, as an answer's TTL may count on: the probes left until it could turn times the
-    /// interval in force ([`HealthCheck::fast`] in doubt); `None` when no probe can turn it.
+    /// How long the standing holds, as an answer's TTL may count on: the time of the probes left until it could turn, the
+    /// first at the interval in force and the rest at the fast one, for they come only when there is doubt; `None` when no
+    /// probe can turn it.
     ///
-    /// The last of those probes may come right after the answer was given, so where one interval is in force all the
-    /// way (in doubt always) an answer outlives a turn by at most one probe. Settled and with `fast` below `interval`,
-    /// the turn itself comes sooner than the answer ends, by `interval - fast` for each probe after the first; the
-    /// VIP's own `ttl` bounds that, and the first failure cuts the TTL of every later answer. Settled down counts
-    /// `interval`, not the doubled one: returning must not be held up by the rest we grant the dead.
+    /// The first of those probes may come right after the answer was given, so an answer outlives a turn by at most the
+    /// time of one probe. Settled down counts `interval`, not the doubled one: returning must not be held up by the rest
+    /// we grant the dead.
     pub fn holds_for(&self, check: &HealthCheck) -> Option<Duration> {
-        let step = if self.in_doubt(check) { fast(check) } else { check.interval };
-        match self.probes_until_turn(check) {
-            0 => None,
-            probes => Some(step.saturating_mul(probes)),
-        }
+        let first = if self.in_doubt(check) { fast(check) } else { check.interval };
+        let rest = self.probes_until_turn(check).checked_sub(1)?;
+        Some(first.saturating_add(fast(check).saturating_mul(rest)))
     }
 }
 
@@ -333,10 +330,10 @@ mod tests {
         let holds = |check: &HealthCheck, results: &[bool]| believe(check, results).holds_for(check).unwrap().as_secs();
         let fast_differs = check(3, 2);
         assert_eq!(holds(&fast_differs, &[]), 2, "unknown: the next probe decides");
-        assert_eq!(holds(&fast_differs, &[P]), 30);
+        assert_eq!(holds(&fast_differs, &[P]), 14, "the first failure within 10 s, two more at the fast interval");
         assert_eq!(holds(&fast_differs, &[P, F]), 4);
         assert_eq!(holds(&fast_differs, &[P, F, F]), 2);
-        assert_eq!(holds(&fast_differs, &[F]), 20, "down: two passes away");
+        assert_eq!(holds(&fast_differs, &[F]), 12, "down: two passes away");
         let one_interval = HealthCheck { fast: Duration::from_secs(10), ..check(3, 2) };
         assert_eq!(holds(&one_interval, &[P, F]), 20, "two probes from going down, probed every 10 s");
         assert_eq!(Belief::unprobed(Moment(0)).holds_for(&one_interval), None);
