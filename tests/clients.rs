@@ -30,7 +30,8 @@ fn config() -> String {
     let mut text = format!("[geo]\ndatabases = [\"{COUNTRIES}\"]\n");
     let mut rules = String::new();
     for (at, (geo, address)) in RULES.iter().enumerate() {
-        text += &format!("[region.r{at}]\n[pool.p{at}]\nregion = \"r{at}\"\nendpoints = [{{ address = \"{address}\" }}]\n");
+        text +=
+            &format!("[region.r{at}]\n[pool.p{at}]\nregion = \"r{at}\"\nendpoints = [{{ address = \"{address}\" }}]\n");
         let condition = if geo.is_empty() { String::new() } else { format!("geos = [\"{geo}\"], ") };
         rules += &format!("{{ {condition}pool = \"p{at}\" }},\n");
     }

@@ -25,7 +25,8 @@ pub struct ServerSettings {
     pub doh: Vec<SocketAddr>,
     /// Which `[tls.*]` the encrypted transports present: an index into `Model::tls`.
     pub tls: Option<usize>,
-    /// The largest UDP response we send, whatever the client allows; 512 to 4096 bytes.
+    /// The largest UDP response we send, whatever the client allows; 512 to 4096 bytes. Responses are never fragmented, so
+    /// one larger than a link on the way is lost: 1232 fits every IPv6 path.
     pub udp_payload_max: u16,
     /// The answer to `id.server` and NSID; none is given without it.
     pub nsid: Option<String>,

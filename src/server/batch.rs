@@ -354,15 +354,18 @@ pub fn receive_destination(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> 
     }
 }
 
-/// Has the kernel ignore what it was told about the path's MTU, which anybody can forge to make us fragment (RFC 9715).
+/// Has the kernel send no fragments (RFC 9715, R2), and ignore what it was told about the path's MTU, which anybody can
+/// forge. What is larger than the link is not sent; responses are kept below that by `udp_payload_max`.
+///
+/// A datagram that is never a fragment needs no IP identifier either, which spares a few percent of the cost of sending.
 ///
 /// # Errors
 /// The kernel's.
-pub fn ignore_path_mtu(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> {
+pub fn never_fragment(socket: &impl AsRawFd, ipv6: bool) -> io::Result<()> {
     if ipv6 {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT)
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
     } else {
-        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
     }
 }
 

@@ -101,7 +101,7 @@ fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
     let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
     if for_worker {
         socket.set_reuse_port(true)?;
-        batch::ignore_path_mtu(&socket, address.is_ipv6())?;
+        batch::never_fragment(&socket, address.is_ipv6())?;
         if address.ip().is_unspecified() {
             batch::receive_destination(&socket, address.is_ipv6())?;
         }
