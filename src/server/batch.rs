@@ -505,7 +505,7 @@ mod tests {
             };
             let asked: IpAddr = asked.parse().unwrap();
             receive_destination(&server, asked.is_ipv6()).unwrap();
-            ignore_path_mtu(&server, asked.is_ipv6()).unwrap();
+            never_fragment(&server, asked.is_ipv6()).unwrap();
             let client = UdpSocket::bind(all).unwrap();
             client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             let mut batch = Batch::new(asked.is_ipv6(), true);
