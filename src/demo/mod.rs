@@ -50,13 +50,9 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
     let (folder, _gone_with_us) = folder(wishes.write.as_ref())?;
     let candidates = if wishes.origin_port == 0 { ORIGIN_PORTS } else { wishes.origin_port..wishes.origin_port + 1 };
-    let port = origins::common_port(regions, candidates).await?;
+    let (port, mut origins) = origins::start_all(regions, candidates).await?;
     layout::write(&folder, &configuration(regions, wishes.listen, port))?;
 
-    let mut origins = Vec::new();
-    for region in regions {
-        origins.push(Origins::start(*region, port).await?);
-    }
     let config = folder.join("rhumb.toml");
     let daemon = Daemon::start(&config).await.map_err(|e| explain_start(&e))?;
     let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;

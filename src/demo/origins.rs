@@ -24,8 +24,13 @@ impl Origins {
     /// The address that could not be bound, and why.
     pub async fn start(region: DemoRegion, port: u16) -> Result<Self, String> {
         let mut origins = Origins { region, port, serving: Vec::new() };
-        origins.resume().await?;
-        Ok(origins)
+        match origins.resume().await {
+            Ok(()) => Ok(origins),
+            Err(error) => {
+                origins.fail().await;
+                Err(error)
+            }
+        }
     }
 
     /// Stops every origin of the region: connections are refused from now on, those in hand are cut.
@@ -59,18 +64,37 @@ async fn page(State(says): State<String>) -> String {
     says
 }
 
-/// A port that is free on every endpoint of every region, so that one number fits all `curl` lines.
+/// Starts the origins of all regions on one port, so that one number fits all `curl` lines: the first of the candidates
+/// that is free on all their addresses.
 ///
 /// # Errors
-/// When none of the candidates is free.
-pub async fn common_port(regions: &[DemoRegion], candidates: impl Iterator<Item = u16>) -> Result<u16, String> {
-    'port: for port in candidates {
-        for address in regions.iter().flat_map(|r| r.endpoints()) {
-            if TcpListener::bind((address, port)).await.is_err() {
-                continue 'port;
+/// Why the last candidate could not be had.
+pub async fn start_all(
+    regions: &[DemoRegion],
+    candidates: impl Iterator<Item = u16>,
+) -> Result<(u16, Vec<Origins>), String> {
+    let mut reason = "no port to try".to_owned();
+    for port in candidates {
+        match start_on(regions, port).await {
+            Ok(origins) => return Ok((port, origins)),
+            Err(error) => reason = error,
+        }
+    }
+    Err(format!("{reason}; stop what listens there, or choose another with --origin-port"))
+}
+
+async fn start_on(regions: &[DemoRegion], port: u16) -> Result<Vec<Origins>, String> {
+    let mut started = Vec::new();
+    for region in regions {
+        match Origins::start(*region, port).await {
+            Ok(origins) => started.push(origins),
+            Err(error) => {
+                for mut origins in started {
+                    origins.fail().await;
+                }
+                return Err(error);
             }
         }
-        return Ok(port);
     }
-    Err("no port is free on every address of the demo; stop what listens on 127.x.y.z, or use --origin-port".to_owned())
+    Ok(started)
 }
