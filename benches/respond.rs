@@ -20,6 +20,8 @@ use rhumb::geo::latency::LatencyTable;
 use rhumb::health::table::HealthTable;
 use rhumb::responder::Transport;
 use rhumb::responder::UDP_BYTES_MAX;
+use rhumb::responder::ahead::AHEAD_MIN;
+use rhumb::responder::ahead::read_ahead;
 use rhumb::responder::respond;
 use rhumb::snapshot::Snapshot;
 use rhumb::steering::Draw;
@@ -31,6 +33,8 @@ static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 /// More questions than caches hold names.
 const QUESTIONS: usize = 1 << 18;
+/// Queries of one receive under load; a worker reads ahead for all of them.
+const BATCH: usize = 32;
 const SIZES: [usize; 2] = [1_000, 1_000_000];
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9));
 
@@ -117,45 +121,90 @@ fn random(seed: &mut u64) -> u64 {
     *seed
 }
 
-fn ask(bencher: Bencher<'_, '_>, names: usize, question: impl Fn(u64) -> Vec<u8>) {
+/// Questions in bytes one after the other, as they come out of a receive ring, and where each ends.
+struct Questions {
+    ring: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Questions {
+    fn get(&self, number: usize) -> &[u8] {
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.ring[start..self.ends[number]]
+    }
+}
+
+fn ask(bencher: Bencher<'_, '_>, names: usize, batch: usize, question: impl Fn(u64) -> Vec<u8>) {
     let world = world(names);
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let questions: Vec<Vec<u8>> = (0..QUESTIONS).map(|_| question(random(&mut seed))).collect();
-    // One after the other in memory, as they come out of a receive ring.
-    let ring: Vec<u8> = questions.concat();
-    let ends: Vec<usize> = questions
-        .iter()
-        .scan(0, |end, q| {
-            *end += q.len();
-            Some(*end)
-        })
-        .collect();
-    drop(questions);
+    let mut ends = Vec::with_capacity(QUESTIONS);
+    for question in &questions {
+        ends.push(question.len() + ends.last().unwrap_or(&0));
+    }
+    let questions = Questions { ring: questions.concat(), ends };
     let state = RefCell::new((0, vec![0; UDP_BYTES_MAX]));
     bencher.bench_local(|| {
         let (next, out) = &mut *state.borrow_mut();
-        let end = ends[*next];
-        let start = if *next == 0 { 0 } else { ends[*next - 1] };
+        if batch >= AHEAD_MIN && *next % batch == 0 {
+            read_ahead(world, (*next..*next + batch).map(|number| questions.get(number)));
+        }
+        let question = questions.get(*next);
         *next = (*next + 1) % QUESTIONS;
         let draw = Draw { random: *next as u64, seconds: 1 };
-        black_box(respond(black_box(&ring[start..end]), SOURCE, Transport::Udp, world, draw, out))
+        black_box(respond(black_box(question), SOURCE, Transport::Udp, world, draw, out))
     });
 }
 
-#[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
-fn a_static_answer(bencher: Bencher<'_, '_>, names: usize) {
-    ask(bencher, names, |random| query(&format!("{}.example.com", host(random as usize % names)), &[]));
+fn existing(random: u64, names: usize) -> Vec<u8> {
+    query(&format!("{}.example.com", host(random as usize % names)), &[])
 }
 
-#[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
-fn no_such_name(bencher: Bencher<'_, '_>, names: usize) {
-    ask(bencher, names, |random| query(&format!("nope-{random:016x}.example.com"), &[]));
+fn missing(random: u64) -> Vec<u8> {
+    query(&format!("nope-{random:016x}.example.com"), &[])
 }
 
-#[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
-fn a_vip_for_a_subnet(bencher: Bencher<'_, '_>, names: usize) {
-    ask(bencher, names, |random| {
-        let [a, b, c, ..] = random.to_be_bytes();
-        query("vip.example.com", &[0, 8, 0, 7, 0, 1, 24, 0, a, b, c])
-    });
+fn steered(random: u64) -> Vec<u8> {
+    let [a, b, c, ..] = random.to_be_bytes();
+    query("vip.example.com", &[0, 8, 0, 7, 0, 1, 24, 0, a, b, c])
+}
+
+/// One query in each receive, as on a quiet server: every lookup waits for its own memory.
+mod one_at_a_time {
+    use super::*;
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_static_answer(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, 1, |random| existing(random, names));
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn no_such_name(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, 1, missing);
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_vip_for_a_subnet(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, 1, steered);
+    }
+}
+
+/// Batches, as under load, the reading ahead included.
+mod in_batches {
+    use super::*;
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_static_answer(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, BATCH, |random| existing(random, names));
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn no_such_name(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, BATCH, missing);
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_vip_for_a_subnet(bencher: Bencher<'_, '_>, names: usize) {
+        ask(bencher, names, BATCH, steered);
+    }
 }

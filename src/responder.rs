@@ -4,6 +4,7 @@
 //! message. It waits for nothing, allocates nothing and never panics; which world, which moment and which random bits are
 //! its arguments, so that `explain`, tests and the server all get the same answer.
 
+pub mod ahead;
 mod chaos;
 pub mod transfer;
 mod walk;

@@ -19,6 +19,12 @@ pub trait Answer: Send + Sync + 'static {
     /// for each batch, and now and then while it is idle, so that no former world is kept alive for long.
     fn refresh(&self, view: &mut Self::View);
 
+    /// Told of the queries of a batch before they are answered one by one, so that what they need of memory can be on its
+    /// way together. Changes no answer.
+    fn read_ahead<'q>(&self, view: &Self::View, queries: impl Iterator<Item = &'q [u8]>) {
+        let _ = (view, queries);
+    }
+
     /// Answers one query into `out`; `random` are uniform bits, new for each query.
     fn answer(
         &self,

@@ -218,6 +218,14 @@ impl Batch {
         passed_over
     }
 
+    /// The datagrams not yet answered, those that will be passed over among them.
+    pub fn unanswered(&self) -> impl Iterator<Item = &[u8]> {
+        (self.answered..self.received).map(|slot| {
+            let length = (self.receiving.slice(slot, 1)[0].msg_len as usize).min(QUERY_BYTES_MAX);
+            self.queries.slice(slot * QUERY_STRIDE, length)
+        })
+    }
+
     /// Replies SERVFAIL to the datagram whose answering panicked: the last one that `answer` was called with.
     pub fn fail_one(&mut self) {
         let Some(slot) = self.answered.checked_sub(1) else { return };

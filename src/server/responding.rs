@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::responder::Outcome;
 use crate::responder::Transport;
+use crate::responder::ahead::read_ahead;
 use crate::responder::respond;
 use crate::responder::transfer::Transfer;
 use crate::runtime::clock::Clock;
@@ -54,6 +55,10 @@ impl Answer for Responding {
         view.seconds = self.clock.now().secs();
     }
 
+    fn read_ahead<'q>(&self, view: &View, queries: impl Iterator<Item = &'q [u8]>) {
+        read_ahead(&view.world, queries);
+    }
+
     #[inline]
     fn answer(
         &self,
@@ -66,6 +71,7 @@ impl Answer for Responding {
     ) -> Outcome {
         respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out)
     }
+
     fn transfer(&self, view: &View, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {
         let zone = view.world.snapshot.zones.zone(zone)?.clone();
         Some(Box::new(Transferring(Transfer::new(query, zone)?)))

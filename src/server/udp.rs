@@ -17,6 +17,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use crate::responder::Transport;
+use crate::responder::ahead::AHEAD_MIN;
 use crate::server::answer::Answer;
 use crate::server::batch::Batch;
 use crate::server::counters::Counters;
@@ -138,6 +139,10 @@ impl<A: Answer> Worker<A> {
     fn answer_batch(&mut self, batch: &mut Batch, count: usize) {
         let mut tally = Tally { queries: count as u64, ..Tally::default() };
         self.answer.refresh(&mut self.view);
+        if count >= AHEAD_MIN {
+            // It changes no answer, so whatever became of it, the batch is answered.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.answer.read_ahead(&self.view, batch.unanswered())));
+        }
         // A panic is a defect of ours; it may cost one answer, not the worker.
         while catch_unwind(AssertUnwindSafe(|| self.answer_rest(batch, &mut tally))).is_err() {
             batch.fail_one();

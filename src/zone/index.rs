@@ -5,10 +5,17 @@
 //! larger tag or a gap is over: a name that does not exist costs about one slot, like one that does. Eight bytes an
 //! entry, no pointers, built from sorted input in one pass, and never changed.
 
+use prefetch_index::prefetch_index;
+
+use crate::zone::pages::Pages;
+
 /// Slots for each entry, in halves: 3 is a load of two thirds, where an entry is rarely more than two slots from home.
 const SLOTS_IN_HALVES: usize = 3;
 /// The value of a gap.
 const GAP: u32 = u32::MAX;
+
+/// The bytes of a slot.
+const SLOT_BYTES: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -16,10 +23,22 @@ struct Slot {
     value: u32,
 }
 
+impl Slot {
+    #[inline]
+    fn read(bytes: &[u8; SLOT_BYTES]) -> Self {
+        let both = u64::from_le_bytes(*bytes);
+        Slot { tag: (both >> 32) as u32, value: both as u32 }
+    }
+
+    fn bytes(self) -> [u8; SLOT_BYTES] {
+        (u64::from(self.tag) << 32 | u64::from(self.value)).to_le_bytes()
+    }
+}
+
 /// Values by the hash of their names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Index {
-    slots: Vec<Slot>,
+    slots: Pages,
     homes: u64,
 }
 
@@ -32,15 +51,15 @@ impl Index {
     /// Builds it from (tag, value) pairs in the order of their tags; values are below `u32::MAX`.
     pub fn build(sorted: impl ExactSizeIterator<Item = (u32, u32)>) -> Self {
         let homes = (sorted.len() * SLOTS_IN_HALVES / 2 + 1) as u64;
-        let mut slots = Vec::with_capacity(homes as usize + 16);
+        let mut slots = Pages::with_room((homes as usize + 16) * SLOT_BYTES);
         for (tag, value) in sorted {
-            let home = home(tag, homes);
+            let home = home(tag, homes) * SLOT_BYTES;
             while slots.len() < home {
-                slots.push(Slot { tag: 0, value: GAP });
+                slots.extend(&Slot { tag: 0, value: GAP }.bytes());
             }
-            slots.push(Slot { tag, value });
+            slots.extend(&Slot { tag, value }.bytes());
         }
-        slots.shrink_to_fit();
+        slots.shrink();
         Index { slots, homes }
     }
 
@@ -48,7 +67,9 @@ impl Index {
     #[inline]
     pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let wanted = tag(hash);
-        for slot in self.slots.get(home(wanted, self.homes)..)? {
+        let (slots, _) = self.slots.get(home(wanted, self.homes) * SLOT_BYTES..)?.as_chunks();
+        for slot in slots {
+            let slot = Slot::read(slot);
             if slot.value == GAP || slot.tag > wanted {
                 return None;
             }
@@ -59,16 +80,37 @@ impl Index {
         None
     }
 
+    /// Has the slot where a search for this hash begins brought into the cache; waits for nothing.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch_index::<u8>(&*self.slots, home(tag(hash), self.homes) * SLOT_BYTES);
+    }
+
+    /// The value that a search for this hash would look at first, any value when there is none.
+    #[inline]
+    pub fn first(&self, hash: u64) -> u32 {
+        let mut first = 0;
+        self.find(hash, |value| {
+            first = value;
+            true
+        });
+        first
+    }
+
     /// Replaces every value.
     pub fn map(&mut self, new: impl Fn(u32) -> u32) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.value != GAP) {
-            slot.value = new(slot.value);
+        let (slots, _) = self.slots.as_chunks_mut();
+        for bytes in slots {
+            let slot = Slot::read(bytes);
+            if slot.value != GAP {
+                *bytes = Slot { value: new(slot.value), ..slot }.bytes();
+            }
         }
     }
 
     /// The memory it takes.
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+        self.slots.len()
     }
 }
 

@@ -13,12 +13,17 @@
 //!          extra: length of the next in bytes u16, places of apex pointers u16 ×, targets 7 ×
 //! target   place of its name in data u16, node u32, required u8
 //! ```
+//!
+//! A node that fits into a cache line stands within one, behind zeros where it must: no owner's length is 0.
+
+use prefetch_index::prefetch_index;
 
 use crate::dns::name::Name;
 use crate::dns::name_buf::hash;
 use crate::dns::writer::Prepared;
 use crate::model::VipId;
 use crate::zone::index::Index;
+use crate::zone::pages::Pages;
 
 /// Bits of a node's flags.
 pub(super) mod flags {
@@ -35,7 +40,7 @@ pub(super) mod flags {
 }
 
 /// The bytes of a node between its owner and its VIP or sets.
-const FIXED_BYTES: usize = 4;
+pub(super) const FIXED_BYTES: usize = 4;
 /// The bytes of a set's entry.
 pub(super) const ENTRY_BYTES: usize = 8;
 /// The bytes of a target.
@@ -43,8 +48,15 @@ pub(super) const TARGET_BYTES: usize = 7;
 /// The place of a target that is the owner itself (SVCB's `.`).
 pub(super) const PLACE_OF_OWNER: u16 = u16::MAX;
 
+/// A smaller zone stays in a core's second-level cache.
+const LARGE_BYTES: usize = 512 << 10;
+/// What memory is fetched in. A name with one address and not too long a name is a node no longer than this.
+pub(super) const CACHE_LINE_BYTES: usize = 64;
+/// What the node of a name with one address takes at least: within a line that it fits into, this is the same line.
+const ADDRESS_NODE_BYTES_MIN: usize = 40;
+
 /// A zone, compiled and immutable.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Zone {
     pub(super) apex: Name,
     pub(super) apex_labels: u8,
@@ -52,7 +64,7 @@ pub struct Zone {
     pub(super) nodes: u32,
     pub(super) records: u32,
     pub(super) apex_node: u32,
-    pub(super) arena: Vec<u8>,
+    pub(super) arena: Pages,
     pub(super) index: Index,
     /// The SOA record as negative answers carry it.
     pub(super) negative: Box<[u8]>,
@@ -121,7 +133,7 @@ impl Zone {
 
     /// The memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        self.arena.capacity() + self.index.bytes()
+        self.arena.len() + self.index.bytes()
     }
 
     /// The SOA record for negative answers, its TTL the lesser of its own and its minimum field (RFC 2308 section 3).
@@ -136,6 +148,26 @@ impl Zone {
         Some(self.node_at(at))
     }
 
+    /// Whether lookups wait for memory: the zone is larger than a core's own caches.
+    pub fn is_large(&self) -> bool {
+        self.bytes() > LARGE_BYTES
+    }
+
+    /// Has the place in the index where a lookup of this hash begins brought into the cache.
+    #[inline]
+    pub fn prefetch_slot(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Has the node that a lookup of this hash most likely ends at brought into the cache: its first line, and a second
+    /// one for a node that does not fit. Waits for the index's slot unless that is in the cache already.
+    #[inline]
+    pub fn prefetch_node(&self, hash: u64) {
+        let at = self.index.first(hash) as usize;
+        prefetch_index::<u8>(&*self.arena, at);
+        prefetch_index::<u8>(&*self.arena, at + ADDRESS_NODE_BYTES_MIN - 1);
+    }
+
     /// The node at the apex.
     pub fn apex_node(&self) -> Node<'_> {
         self.node_at(self.apex_node)
@@ -146,9 +178,10 @@ impl Zone {
         (!self.arena.is_empty()).then(|| self.node_at(0))
     }
 
-    /// The node that [`Node::place`] named.
+    /// The node that [`Node::place`] named, or the next one when nothing but padding stands there.
     pub fn at_place(&self, place: u32) -> Option<Node<'_>> {
-        ((place as usize) < self.arena.len()).then(|| self.node_at(place))
+        let padding = self.arena.get(place as usize..)?.iter().position(|byte| *byte != 0)?;
+        Some(self.node_at(place + padding as u32))
     }
 
     #[inline]

@@ -16,12 +16,13 @@ use crate::zone::read::ZoneFile;
 use crate::zone::tree::Zone;
 
 /// Zones by name, immutable.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Zones {
     zones: Vec<Arc<Zone>>,
     index: Index,
     /// Bit n: there is an apex of n labels.
     depths: u128,
+    any_large: bool,
 }
 
 impl Zones {
@@ -31,7 +32,8 @@ impl Zones {
             zones.iter().enumerate().map(|(i, zone)| (tag(hash(zone.apex().wire())), i as u32)).collect();
         tags.sort_unstable();
         let depths = zones.iter().fold(0, |depths, zone| depths | 1 << zone.apex_labels());
-        Zones { index: Index::build(tags.into_iter()), zones, depths }
+        let any_large = zones.iter().any(|zone| zone.is_large());
+        Zones { index: Index::build(tags.into_iter()), zones, depths, any_large }
     }
 
     /// Compiles master files and the VIPs whose names lie in them; gives the warnings too.
@@ -57,6 +59,11 @@ impl Zones {
             }
         }
         if failed { Err(problems) } else { Ok((Zones::new(zones), problems)) }
+    }
+
+    /// Whether there is a zone whose lookups wait for memory.
+    pub fn any_large(&self) -> bool {
+        self.any_large
     }
 
     /// The zone that holds a name, with its place among the zones.

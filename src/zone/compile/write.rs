@@ -12,10 +12,14 @@ use crate::zone::compile::data::within;
 use crate::zone::compile::names::Names;
 use crate::zone::compile::names::place;
 use crate::zone::compile::names::shown;
+use crate::zone::pages::Pages;
 use crate::zone::read::Record;
+use crate::zone::tree::CACHE_LINE_BYTES;
 use crate::zone::tree::ENTRY_BYTES;
+use crate::zone::tree::FIXED_BYTES;
 use crate::zone::tree::PLACE_OF_OWNER;
 use crate::zone::tree::Zone;
+use crate::zone::tree::flags;
 
 /// A larger set fits no message: 65,535 bytes less header, question and a full OPT record.
 const SET_BYTES_MAX: usize = 64_000;
@@ -24,7 +28,7 @@ const ARENA_BYTES_MAX: usize = u32::MAX as usize - 1;
 
 struct Arena<'n, 'a> {
     names: &'n Names<'a>,
-    bytes: Vec<u8>,
+    bytes: Pages,
     /// Places of target nodes, which hold places in `names` until every node has its own.
     target_at: Vec<u32>,
     records: u32,
@@ -33,10 +37,12 @@ struct Arena<'n, 'a> {
 impl Names<'_> {
     /// Writes the zone; problems are those of sets as wholes (W0235, E0236).
     pub fn write(&self, problems: &mut Vec<Problem>) -> Zone {
-        let mut arena = Arena { names: self, bytes: Vec::new(), target_at: Vec::new(), records: 0 };
-        arena.bytes.reserve_exact(self.estimate());
+        let mut arena =
+            Arena { names: self, bytes: Pages::with_room(self.estimate()), target_at: Vec::new(), records: 0 };
         let mut node_at = Vec::with_capacity(self.names.len());
         for name in 0..self.names.len() {
+            let padding = padding(arena.bytes.len(), self.node_bytes(name));
+            arena.bytes.extend_zeros(padding);
             node_at.push(arena.bytes.len() as u32);
             arena.node(name, problems);
             if arena.bytes.len() > ARENA_BYTES_MAX {
@@ -51,7 +57,7 @@ impl Names<'_> {
             let name = u32::from_le_bytes([target[0], target[1], target[2], target[3]]);
             target.copy_from_slice(&node_at.get(name as usize).copied().unwrap_or_default().to_le_bytes());
         }
-        bytes.shrink_to_fit();
+        bytes.shrink();
         let mut index = self.hashed();
         index.map(|name| node_at.get(name as usize).copied().unwrap_or_default());
         let apex_node =
@@ -72,11 +78,19 @@ impl Names<'_> {
         zone
     }
 
-    /// Bytes that surely suffice, so that the arena never moves while it grows.
+    /// Bytes that suffice for nearly every zone, so that the arena hardly ever moves while it grows.
     fn estimate(&self) -> usize {
-        let names: usize = (0..self.names.len()).map(|name| self.owner(name).len() + 9).sum();
-        let records: usize = self.file.records().map(|r| r.rdata.len() + RECORD_BYTES + ENTRY_BYTES).sum();
-        names + records
+        (0..self.names.len()).fold(0, |at, name| {
+            let bytes = self.node_bytes(name);
+            at + padding(at, bytes) + bytes
+        })
+    }
+
+    /// How long a node will be, but for what compression takes away and extras add.
+    fn node_bytes(&self, name: usize) -> usize {
+        let records: usize = self.records(name).map(|r| r.rdata.len() + RECORD_BYTES + ENTRY_BYTES).sum();
+        let vip = if self.names[name].flags & flags::VIP != 0 { 4 } else { 0 };
+        1 + self.owner(name).len() + FIXED_BYTES + vip + records
     }
 
     /// The node that answers for a target's addresses, when they are the zone's to give.
@@ -99,6 +113,13 @@ impl Names<'_> {
     }
 }
 
+/// Zeros before a node of this length, so that it spans no more cache lines than it must.
+fn padding(at: usize, bytes: usize) -> usize {
+    let into_line = at % CACHE_LINE_BYTES;
+    let spans_another = (into_line + bytes).div_ceil(CACHE_LINE_BYTES) > bytes.div_ceil(CACHE_LINE_BYTES);
+    if spans_another { CACHE_LINE_BYTES - into_line } else { 0 }
+}
+
 /// The SOA with the TTL of negative answers.
 fn negative(zone: &Zone) -> (Box<[u8]>, Box<[u8]>) {
     let Some(soa) = zone.apex_node().set(rtype::SOA) else { return Default::default() };
@@ -118,15 +139,15 @@ impl<'a> Arena<'_, 'a> {
         let mut records: Vec<Record<'a>> = self.names.records(name).collect();
         records.sort_by_key(|record| record.rtype);
         let sets = records.chunk_by(|a, b| a.rtype == b.rtype).count();
-        self.bytes.push(owner.len() as u8);
-        self.bytes.extend_from_slice(owner);
-        self.bytes.extend_from_slice(&[gathered.flags, gathered.cut]);
-        self.bytes.extend_from_slice(&(sets as u16).to_le_bytes());
+        self.bytes.extend(&[owner.len() as u8]);
+        self.bytes.extend(owner);
+        self.bytes.extend(&[gathered.flags, gathered.cut]);
+        self.bytes.extend(&(sets as u16).to_le_bytes());
         if let Some(vip) = self.names.vips(name).next() {
-            self.bytes.extend_from_slice(&vip.vip.0.to_le_bytes());
+            self.bytes.extend(&vip.vip.0.to_le_bytes());
         }
         let mut entry_at = self.bytes.len();
-        self.bytes.resize(entry_at + sets * ENTRY_BYTES, 0);
+        self.bytes.extend_zeros(sets * ENTRY_BYTES);
         for set in records.chunk_by(|a, b| a.rtype == b.rtype) {
             self.set(name, set, entry_at, problems);
             entry_at += ENTRY_BYTES;
@@ -168,11 +189,11 @@ impl<'a> Arena<'_, 'a> {
 
     fn record(&mut self, name: usize, record: &Record<'a>, ttl: u32, start: usize, extra: &mut Extra) {
         let head = self.bytes.len();
-        self.bytes.extend_from_slice(&[0xc0, crate::dns::query::HEADER_BYTES as u8]);
-        self.bytes.extend_from_slice(&record.rtype.to_be_bytes());
-        self.bytes.extend_from_slice(&class::IN.to_be_bytes());
-        self.bytes.extend_from_slice(&ttl.to_be_bytes());
-        self.bytes.extend_from_slice(&[0, 0]);
+        self.bytes.extend(&[0xc0, crate::dns::query::HEADER_BYTES as u8]);
+        self.bytes.extend(&record.rtype.to_be_bytes());
+        self.bytes.extend(&class::IN.to_be_bytes());
+        self.bytes.extend(&ttl.to_be_bytes());
+        self.bytes.extend(&[0, 0]);
         self.data(record, start, extra);
         let length = (self.bytes.len() - head - RECORD_BYTES) as u16;
         self.bytes[head + 10..head + RECORD_BYTES].copy_from_slice(&length.to_be_bytes());
@@ -189,25 +210,25 @@ impl<'a> Arena<'_, 'a> {
     fn data(&mut self, record: &Record<'a>, start: usize, extra: &mut Extra) {
         let apex = self.names.file.apex.wire();
         let Some(shape) = shape(record.rtype).filter(|shape| shape.compressed && apex.len() > 1) else {
-            self.bytes.extend_from_slice(record.rdata);
+            self.bytes.extend(record.rdata);
             return;
         };
         let (skipped, mut rest) = record.rdata.split_at(shape.skip.min(record.rdata.len()));
-        self.bytes.extend_from_slice(skipped);
+        self.bytes.extend(skipped);
         for _ in 0..shape.names {
             let Some(length) = name_bytes(rest) else { break };
             let (name, after) = rest.split_at(length);
             match own_bytes(name, apex) {
                 Some(own) => {
-                    self.bytes.extend_from_slice(&name[..own]);
+                    self.bytes.extend(&name[..own]);
                     extra.apex_at.push((self.bytes.len() - start) as u16);
-                    self.bytes.extend_from_slice(&[0xc0, 0]);
+                    self.bytes.extend(&[0xc0, 0]);
                 }
-                None => self.bytes.extend_from_slice(name),
+                None => self.bytes.extend(name),
             }
             rest = after;
         }
-        self.bytes.extend_from_slice(rest);
+        self.bytes.extend(rest);
     }
 
     /// The target of a record whose data begins at `data_at` of its set.
@@ -235,15 +256,15 @@ impl<'a> Arena<'_, 'a> {
         if extra.apex_at.is_empty() && extra.targets.is_empty() {
             return 0;
         }
-        self.bytes.extend_from_slice(&((2 * extra.apex_at.len()) as u16).to_le_bytes());
+        self.bytes.extend(&((2 * extra.apex_at.len()) as u16).to_le_bytes());
         for at in &extra.apex_at {
-            self.bytes.extend_from_slice(&at.to_le_bytes());
+            self.bytes.extend(&at.to_le_bytes());
         }
         for (at, node, required) in &extra.targets {
-            self.bytes.extend_from_slice(&at.to_le_bytes());
+            self.bytes.extend(&at.to_le_bytes());
             self.target_at.push(self.bytes.len() as u32);
-            self.bytes.extend_from_slice(&node.to_le_bytes());
-            self.bytes.push(u8::from(*required));
+            self.bytes.extend(&node.to_le_bytes());
+            self.bytes.extend(&[u8::from(*required)]);
         }
         (self.bytes.len() - start) as u16
     }
