@@ -16,6 +16,7 @@ use crate::dns::code::extended;
 use crate::dns::code::flag;
 use crate::dns::code::rcode;
 use crate::dns::code::rtype;
+use crate::dns::cookie;
 use crate::dns::edns::Reply;
 use crate::dns::edns::Subnet;
 use crate::dns::edns::SubnetOption;
@@ -190,11 +191,18 @@ impl<'a> Exchange<'a> {
             rcode_high: 0,
             subnet: subnet.map(|subnet| (subnet.data, 0)),
             nsid: nsid.map(str::as_bytes),
-            cookie: None,
+            cookie: edns.cookie.and_then(|data| self.cookie(data)),
             keepalive: (edns.keepalive && connected).then_some(tenths),
             error: None,
             padded: edns.padding && !matches!(self.transport, Transport::Udp | Transport::Tcp),
         })
+    }
+
+    /// The cookie option of the response.
+    #[inline(never)]
+    fn cookie(&self, data: &[u8]) -> Option<[u8; 24]> {
+        let secrets = self.world.snapshot.model.server.cookie_secrets.as_ref()?;
+        cookie::reply(secrets, data, self.source, self.draw.seconds)
     }
 
     /// The most bytes of the response.

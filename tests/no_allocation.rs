@@ -11,6 +11,7 @@ use allocation_counter::AllocationInfo;
 use rhumb::geo::atlas::Atlas;
 use rhumb::geo::latency::LatencyTable;
 use rhumb::health::table::HealthTable;
+use rhumb::model::CookieSecrets;
 use rhumb::responder::Outcome;
 use rhumb::responder::Transport;
 use rhumb::responder::UDP_BYTES_MAX;
@@ -72,7 +73,9 @@ fn world() -> World {
         Err(ErrorKind::NotFound.into())
     })
     .expect("a good zone");
-    let model = Arc::new(loaded.model);
+    let mut model = loaded.model;
+    model.server.cookie_secrets = Some(CookieSecrets { current: [1; 16], previous: Some([2; 16]) });
+    let model = Arc::new(model);
     let atlas = Arc::new(Atlas::of_networks(&model.geo.networks));
     let health = HealthTable::all_up(&model);
     let (snapshot, _) = Snapshot::compile(model, vec![file], atlas, &LatencyTable::default()).expect("a good world");

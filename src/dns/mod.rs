@@ -5,6 +5,7 @@
 pub mod code;
 pub mod name;
 pub mod name_buf;
+pub mod cookie;
 pub mod edns;
 pub mod query;
 pub mod writer;

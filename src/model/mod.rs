@@ -20,7 +20,9 @@ pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region};
 pub use problem::{Place, Problem, Severity};
-pub use settings::{AdminSettings, ClientSubnet, GeoSettings, Network, ServerSettings, TlsFiles, ZoneSettings};
+pub use settings::{
+    AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, ServerSettings, TlsFiles, ZoneSettings,
+};
 pub use vip::{ANSWERS_MAX, Family, FamilyRule, HashGranularity, Member, Policy, Rule, Vip, WhenAllDown};
 
 /// A whole configuration, checked: every name resolved to an id, every default filled in.

@@ -1,5 +1,6 @@
 //! Settings that are not traffic: sockets, files, databases.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub struct ServerSettings {
     pub tcp_idle: Duration,
     /// Peers that are believed when they speak PROXY protocol on TCP.
     pub proxy_protocol_from: Vec<(IpAddr, u8)>,
+    /// The secrets of server cookies, shared between nodes; without it each process draws one.
+    pub cookie_secret_file: Option<PathBuf>,
+    /// What is in that file, or was drawn; no cookies are answered before they are known.
+    pub cookie_secrets: Option<CookieSecrets>,
     /// Who may ask for a zone transfer: addresses with prefix lengths; nobody unless told.
     pub transfer_to: Vec<(IpAddr, u8)>,
 }
@@ -65,8 +70,26 @@ impl Default for ServerSettings {
             tcp_connections_per_client_max: 64,
             tcp_idle: Duration::from_secs(10),
             proxy_protocol_from: Vec::new(),
+            cookie_secret_file: None,
+            cookie_secrets: None,
             transfer_to: Vec::new(),
         }
+    }
+}
+
+/// Keys of server cookies (RFC 9018 section 5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CookieSecrets {
+    /// Makes cookies.
+    pub current: [u8; 16],
+    /// Is still believed while nodes change over.
+    pub previous: Option<[u8; 16]>,
+}
+
+/// Secrets are not shown, wherever a configuration is.
+impl fmt::Debug for CookieSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieSecrets(..)")
     }
 }
 

@@ -6,12 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use crate::config;
 use crate::config::Sources;
+use crate::dns::cookie;
 use crate::dns::name::Name;
 use crate::geo::atlas::Atlas;
 use crate::geo::latency::LatencyTable;
+use crate::model::CookieSecrets;
 use crate::model::GeoSettings;
 use crate::model::Model;
 use crate::model::Place;
@@ -57,7 +60,7 @@ pub struct Refused {
 pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused>> {
     // Stamps are taken before reading: a file that changes in between differs from its stamp, and is read again.
     let beforehand = Stamps::of([path]);
-    let (model, mut problems, sources, sound) = match config::load(path, &mut ConfigFiles) {
+    let (mut model, mut problems, sources, sound) = match config::load(path, &mut ConfigFiles) {
         Ok(loaded) => (loaded.model, loaded.warnings, loaded.sources, true),
         Err(refused) => (refused.partial, refused.problems, refused.sources, false),
     };
@@ -69,6 +72,7 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
+    model.server.cookie_secrets = cookie_secrets(&model).map_err(|problem| problems.push(problem)).ok();
     let sound = sound && problems.iter().all(|p| p.severity == Severity::Warning);
     let snapshot = match (sound, atlas, latency) {
         (true, Some(atlas), Some(latency)) => Snapshot::compile(Arc::new(model), zones, atlas, &latency),
@@ -120,6 +124,7 @@ fn inputs(model: &Model, sources: &Sources, zones: &[(PathBuf, Option<Name>)]) -
     let mut inputs: Vec<PathBuf> = sources.paths().map(Path::to_owned).collect();
     inputs.extend(zones.iter().map(|(path, _)| path.clone()));
     inputs.extend(model.server.zones_dir.clone());
+    inputs.extend(model.server.cookie_secret_file.clone());
     inputs.extend(database_paths(&model.geo).cloned());
     inputs.extend(model.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key_file.clone()]));
     inputs
@@ -152,6 +157,28 @@ fn atlas(geo: &GeoSettings, serving: Option<&Loaded>, stamps: &Stamps) -> Result
         Some(old) => Ok(old.snapshot.atlas.clone()),
         None => Atlas::read(geo).map(Arc::new),
     }
+}
+
+/// The secrets that cookies are made with: those of the file, else one that this process draws and keeps over reloads.
+fn cookie_secrets(model: &Model) -> Result<CookieSecrets, Problem> {
+    static DRAWN: OnceLock<CookieSecrets> = OnceLock::new();
+    let Some(path) = &model.server.cookie_secret_file else {
+        return Ok(*DRAWN.get_or_init(drawn_secret));
+    };
+    let help = "write 32 hexadecimal digits, as from `openssl rand -hex 16`; a second line holds the previous secret";
+    let text = fs::read_to_string(path).map_err(|error| {
+        Problem::error("E0241", Place::file(path), format!("cannot read cookie_secret_file: {error}")).help(help)
+    })?;
+    cookie::read_secrets(&text)
+        .map_err(|(line, fact)| Problem::error("E0241", Place::at(path, line, 0), fact).help(help))
+}
+
+fn drawn_secret() -> CookieSecrets {
+    let mut current = [0; 16];
+    // The library of our TLS has the generator for secrets. It does not fail on any system that we run on.
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut current).expect("the system has random numbers");
+    CookieSecrets { current, previous: None }
 }
 
 fn latency(model: &Model) -> Result<LatencyTable, Vec<Problem>> {

@@ -45,6 +45,8 @@ pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> Serv
         ),
         tcp_idle: server.tcp_idle.as_ref().map_or(default.tcp_idle, |w| w.value),
         proxy_protocol_from: server.proxy_protocol_from.as_ref().map_or_else(Vec::new, values),
+        cookie_secret_file: server.cookie_secret_file.as_ref().map(|w| w.value.clone()),
+        cookie_secrets: None,
         transfer_to: server.transfer_to.as_ref().map_or_else(Vec::new, values),
     }
 }

@@ -48,6 +48,8 @@ pub struct Server {
     pub tcp_idle: Option<Written<Duration>>,
     /// Who is believed when it speaks PROXY protocol.
     pub proxy_protocol_from: Option<List<Prefix>>,
+    /// The secrets of server cookies.
+    pub cookie_secret_file: Option<Written<PathBuf>>,
     /// Who may ask for a zone transfer.
     pub transfer_to: Option<List<Prefix>>,
 }
@@ -82,6 +84,7 @@ impl Server {
             ),
             tcp_idle: fields.duration(reports, "tcp_idle", second..=hour),
             proxy_protocol_from: fields.forms(reports, "proxy_protocol_from", &forms::PREFIX),
+            cookie_secret_file: fields.path(reports, "cookie_secret_file"),
             transfer_to: fields.forms(reports, "transfer_to", &forms::PREFIX),
         };
         fields.finish(reports, &[]);
