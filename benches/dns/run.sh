@@ -14,7 +14,7 @@ export BENCH_DIR
 export GEO_DIR=${GEO_DIR:-$BENCH_DIR/data/geo}
 export DATA=${DATA:-$BENCH_DIR/data}
 export DNSBLAST_DIR=${DNSBLAST_DIR:-$BENCH_DIR/dnsblast}
-export RHUMB_BIN=${RHUMB_BIN:-$(realpath -m "$BENCH_DIR/../../target/dist/rhumb")}
+export RHUMB_BIN=${RHUMB_BIN:-$(realpath -m "$BENCH_DIR/../../target/release/rhumb")}
 export PATH=$PATH:/usr/sbin:/sbin
 
 setup() {

@@ -6,6 +6,8 @@
 //! those that differ from the slot before are kept, found by counting bits (as in Poptrie, SIGCOMM 2015), so that memory
 //! grows with the leaves and not with the addresses.
 
+use prefetch_index::prefetch_index;
+
 use crate::geo::runs::Address;
 use crate::geo::runs::Block;
 use crate::geo::runs::Runs;
@@ -38,8 +40,9 @@ pub struct PrefixTable {
     entries: Vec<u32>,
 }
 
-/// 256 slots; a set bit begins a new entry.
+/// 256 slots; a set bit begins a new entry. In a cache line of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
 struct Chunk {
     begins: [u64; 4],
     /// How many entries begin before each word.
@@ -75,6 +78,23 @@ impl PrefixTable {
             entry = self.chunks[(entry & !LINK) as usize].entry(&self.entries, octet);
         }
         Leaf { class: entry >> DEPTH_BITS, depth: entry as u8 }
+    }
+
+    /// Has the first level's entry for an address brought into the cache; waits for nothing.
+    #[inline]
+    pub fn prefetch_entry(&self, octets: &[u8]) {
+        if self.root.len() > 1 {
+            prefetch_index(&self.root[..], usize::from(octets[0]) << 8 | usize::from(octets[1]));
+        }
+    }
+
+    /// The same for the chunk that this entry leads to, if it does.
+    #[inline]
+    pub fn prefetch_chunk(&self, octets: &[u8]) {
+        let entry = self.root.get(usize::from(octets[0]) << 8 | usize::from(octets[1])).copied().unwrap_or_default();
+        if entry & LINK != 0 {
+            prefetch_index(&self.chunks[..], (entry & !LINK) as usize);
+        }
     }
 
     /// Whether all addresses are of one class.

@@ -11,6 +11,7 @@ use crate::balance::key::identity;
 use crate::geo::atlas::Atlas;
 use crate::geo::latency::LatencyTable;
 use crate::geo::table::Leaf;
+use crate::geo::table::PrefixTable;
 use crate::model::Balance;
 use crate::model::EndpointId;
 use crate::model::Family;
@@ -28,6 +29,10 @@ use crate::steering::rank::Ranking;
 use crate::steering::steering_map::Choice;
 use crate::steering::steering_map::Maps;
 use crate::steering::steering_map::SteeringMap;
+
+/// With more steering maps than this nobody knows ahead which of them a query is for; reading in all would cost more than
+/// it spares.
+const MAPS_AHEAD_MAX: usize = 2;
 
 /// Everything `decide` reads that configuration fixes: VIPs, pools and prefix tables, compiled.
 #[derive(Debug)]
@@ -156,6 +161,39 @@ impl Plan {
     #[inline]
     pub(super) fn ranking(&self, vip: &VipPlan, class: u32) -> &Ranking {
         &self.rankings[self.classes[(vip.classes + class) as usize] as usize]
+    }
+
+    /// Whether reading ahead may spare anything: places count at all, and it is known in which tables.
+    pub fn reads_ahead(&self) -> bool {
+        self.maps.len() <= MAPS_AHEAD_MAX && self.maps.iter().any(|map| !map.v4.is_uniform() || !map.v6.is_uniform())
+    }
+
+    /// The prefix tables that clients of one family may be looked up in, when they are few enough to read ahead in.
+    fn tables_ahead(&self, client: IpAddr) -> impl Iterator<Item = &PrefixTable> {
+        let maps = if self.maps.len() <= MAPS_AHEAD_MAX { &self.maps[..] } else { &[] };
+        maps.iter().map(move |map| if client.is_ipv4() { &map.v4 } else { &map.v6 })
+    }
+
+    /// Has what a lookup of this client reads first brought into the cache; waits for nothing.
+    #[inline]
+    pub fn prefetch_first(&self, client: IpAddr) {
+        for table in self.tables_ahead(client) {
+            match client {
+                IpAddr::V4(ip) => table.prefetch_entry(&ip.octets()),
+                IpAddr::V6(ip) => table.prefetch_entry(&ip.octets()),
+            }
+        }
+    }
+
+    /// The same for what it reads second.
+    #[inline]
+    pub fn prefetch_second(&self, client: IpAddr) {
+        for table in self.tables_ahead(client) {
+            match client {
+                IpAddr::V4(ip) => table.prefetch_chunk(&ip.octets()),
+                IpAddr::V6(ip) => table.prefetch_chunk(&ip.octets()),
+            }
+        }
     }
 
     /// The ranking of a client of this VIP.
