@@ -122,7 +122,14 @@ impl Watch {
                     return;
                 }
             }
-            let _ = time::timeout(SLOW_LOOK, self.notices.recv()).await;
+            let _ = time::timeout(SLOW_LOOK, self.notice()).await;
+        }
+    }
+
+    /// The next notice; never, when there is nobody to give one: the channel is closed then, and gives at once.
+    async fn notice(&mut self) {
+        if self.notices.recv().await.is_none() {
+            std::future::pending().await
         }
     }
 
@@ -195,6 +202,14 @@ mod tests {
         std::os::unix::fs::symlink("..2", &swap).unwrap();
         fs::rename(&swap, &link).unwrap();
         assert!(is_seen(&mut watch, &stamps).await, "a link above the file was swapped");
+    }
+
+    #[tokio::test]
+    async fn without_notices_we_look_now_and_then_and_do_not_spin() {
+        // As when fs.inotify.max_user_instances is used up: the watcher and its sender were dropped.
+        let (_, notices) = mpsc::channel(1);
+        let mut watch = Watch { notices, watcher: None, folders: BTreeSet::new() };
+        assert!(time::timeout(QUIET, watch.notice()).await.is_err(), "a closed channel is no notice");
     }
 
     #[tokio::test]
