@@ -124,6 +124,8 @@ impl Daemon {
     /// # Errors
     /// Everything that stands in the way.
     pub async fn start(config: &Path) -> Result<Daemon, StartError> {
+        // From the beginning: a SIGHUP before the first round of probes is over must not end the process.
+        let hangups = Hangups::listen();
         let path = config.to_owned();
         let loaded = tokio::task::spawn_blocking(move || load(&path, None))
             .await
@@ -151,7 +153,8 @@ impl Daemon {
             .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
         let listening = serving.listening();
         announce(&listening, &loaded);
-        let steward = Steward { config: config.to_owned(), serving, loaded, keeper: handle.clone(), orders: orders_in };
+        let config = config.to_owned();
+        let steward = Steward { config, serving, loaded, keeper: handle.clone(), orders: orders_in, hangups };
         let steward = tokio::spawn(steward.run());
         Ok(Daemon { keeper: handle, listening, orders, steward, keeping, probing, _admin: admin })
     }
@@ -231,17 +234,9 @@ impl ReloadError {
 
 fn announce(listening: &[Listening], loaded: &Loaded) {
     for socket in listening {
-        info!("answering {:?} on {}", socket.transport, socket.address);
+        info!("answering DNS over {} on {}", socket.transport.words(), socket.address);
     }
-    let (model, zones) = (&loaded.snapshot.model, &loaded.snapshot.zones);
-    info!(
-        "serving {} zones, {} VIPs, {} pools, {} endpoints in {} regions",
-        zones.iter().len(),
-        model.vips.len(),
-        model.pools.len(),
-        model.endpoints.len(),
-        model.regions.len()
-    );
+    info!("serving {}", loaded.snapshot.inventory());
 }
 
 /// Owns what a reload changes, and takes one order at a time.
@@ -251,18 +246,18 @@ struct Steward {
     loaded: Loaded,
     keeper: keeper::Handle,
     orders: mpsc::Receiver<Order>,
+    hangups: Hangups,
 }
 
 impl Steward {
     async fn run(mut self) {
-        let mut hangups = Hangups::listen();
         let mut watch = Watch::new();
         // What the files were when they were last tried, served or not: a broken file is not tried again and again.
         let mut tried: Stamps = self.loaded.stamps.clone();
         loop {
             let order = tokio::select! {
                 order = self.orders.recv() => order.unwrap_or(Order::Stop),
-                () = hangups.next() => {
+                () = self.hangups.next() => {
                     info!("reloading: SIGHUP");
                     Order::Reload(oneshot::channel().0)
                 }

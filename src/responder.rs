@@ -48,6 +48,19 @@ pub enum Transport {
     Quic,
 }
 
+impl Transport {
+    /// As people write it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Https => "HTTPS",
+            Transport::Quic => "QUIC",
+        }
+    }
+}
+
 /// The most bytes of a response over anything but UDP; a buffer lent to [`respond`] for those has this size.
 pub const MESSAGE_BYTES_MAX: usize = 65_535;
 /// The most bytes of a UDP response, whatever client and configuration say; a buffer lent for UDP has this size.

@@ -42,6 +42,20 @@ impl Snapshot {
         Ok((Snapshot { model, plan, zones, atlas }, warnings))
     }
 
+    /// How much there is of everything, in a line: `3 regions, 1 VIP, …`.
+    pub fn inventory(&self) -> String {
+        let model = &self.model;
+        let parts = [
+            (model.regions.len(), "region"),
+            (model.pools.len(), "pool"),
+            (model.endpoints.len(), "endpoint"),
+            (model.vips.len(), "VIP"),
+            (self.zones.iter().len(), "zone"),
+        ];
+        let parts = parts.map(|(count, one)| format!("{count} {one}{}", if count == 1 { "" } else { "s" }));
+        parts.join(", ")
+    }
+
     /// What is wrong with the zones and with the VIPs in them, when the rest cannot be compiled anyway.
     pub fn problems_of(model: &Model, zones: Vec<ZoneFile>) -> Vec<Problem> {
         match Zones::compile(zones, &vip_names(model)) {

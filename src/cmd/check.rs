@@ -66,15 +66,7 @@ pub fn unchanged(problems: &[Problem]) -> String {
 
 /// The last line when all is well.
 fn ok(path: &Path, snapshot: &Snapshot, warnings: &[Problem]) -> String {
-    let model = &snapshot.model;
-    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    let mut parts = vec![
-        count(model.regions.len(), "region"),
-        count(model.pools.len(), "pool"),
-        count(model.endpoints.len(), "endpoint"),
-        count(model.vips.len(), "VIP"),
-        count(snapshot.zones.iter().len(), "zone"),
-    ];
+    let mut parts = vec![snapshot.inventory()];
     if !warnings.is_empty() {
         parts.push(Count::of(warnings).to_string());
     }

@@ -13,7 +13,7 @@ pub struct Args {
     /// How many regions
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=6))]
     regions: u8,
-    /// When the first region fails, and for how long
+    /// When the first region fails, and for how long (at least six seconds, so that probes see it)
     #[arg(long, default_value = "15s", value_parser = duration, value_name = "TIME")]
     fail_after: Duration,
     /// End by itself after so many seconds

@@ -57,11 +57,12 @@ pub fn run(args: Args) -> Exit {
     let explained = if args.offline { from_files(&args) } else { from_server(&args) };
     match explained {
         Ok(explanation) if args.json => {
-            println!("{}", serde_json::to_string_pretty(&explanation).expect("the shape has only text and numbers"));
+            let text = serde_json::to_string_pretty(&explanation).expect("the shape has only text and numbers");
+            check::print(&(text + "\n"));
             Exit::Done
         }
         Ok(explanation) => {
-            print!("{}", render::explanation(&explanation));
+            check::print(&render::explanation(&explanation));
             Exit::Done
         }
         Err(exit) => exit,

@@ -42,11 +42,17 @@ const ORIGIN_PORTS: std::ops::Range<u16> = 8080..8180;
 /// How often each client asks.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
+/// Three probes a second apart see a region fail, two see it return; this is enough for either.
+const FAILS_AT_LEAST: Duration = Duration::from_secs(6);
+
 /// Runs the demo until it has ended or the process is told to stop.
 ///
 /// # Errors
 /// A sentence for the person in front of the terminal.
 pub async fn run(wishes: Wishes) -> Result<(), String> {
+    // From the beginning, so that the folder goes away when Ctrl-C comes before the first round of probes is over.
+    let told_to_stop = crate::runtime::signals::terminated();
+    tokio::pin!(told_to_stop);
     let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
     let (folder, _gone_with_us) = folder(wishes.write.as_ref())?;
     let candidates = if wishes.origin_port == 0 { ORIGIN_PORTS } else { wishes.origin_port..wishes.origin_port + 1 };
@@ -54,17 +60,19 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     layout::write(&folder, &configuration(regions, wishes.listen, port))?;
 
     let config = folder.join("rhumb.toml");
-    let daemon = Daemon::start(&config).await.map_err(|e| explain_start(&e))?;
+    let daemon = tokio::select! {
+        daemon = Daemon::start(&config) => daemon.map_err(|e| explain_start(&e))?,
+        () = &mut told_to_stop => return Ok(()),
+    };
     let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
     daemon.ready().await;
     introduce(regions, dns, port, &config, wishes.fail_after);
 
-    let told_to_stop = crate::runtime::signals::terminated();
     tokio::select! {
         () = watch_clients(regions, dns) => {}
         result = fail_and_return(&mut origins[0], regions[0], wishes.fail_after) => result?,
         () = end_of(wishes.ends_after) => {}
-        () = told_to_stop => {}
+        () = &mut told_to_stop => {}
     }
     println!("\nthe demo ends");
     daemon.stop().await;
@@ -115,9 +123,9 @@ fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::p
     );
     println!("  rhumb explain -c {} www.example.com --client {}\n", config.display(), regions[0].clients);
     println!(
-        "In {} s {} fails for as long, and you see its clients move. Ctrl-C ends it.\n",
-        fail_after.as_secs(),
-        regions[0].label
+        "In {fail_after:?} {} fails for {:?}, and you see its clients move. Ctrl-C ends it.\n",
+        regions[0].label,
+        fails_for(fail_after)
     );
 }
 
@@ -146,15 +154,22 @@ async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
     }
 }
 
+/// How long the region stays away: as long as it was there, but not so short that no probe is sure to see it.
+fn fails_for(after: Duration) -> Duration {
+    after.max(FAILS_AT_LEAST)
+}
+
 /// Fails a region, brings it back, and so on.
 async fn fail_and_return(origins: &mut Origins, region: DemoRegion, after: Duration) -> Result<(), String> {
     loop {
         sleep(after).await;
         println!("         --- {} ({}) fails: its origins refuse connections", region.label, region.name);
         origins.fail().await;
-        sleep(after).await;
+        sleep(fails_for(after)).await;
         println!("         --- {} ({}) is back", region.label, region.name);
         origins.resume().await?;
+        // It is back when two probes in a row have passed; failing again before that, nobody would see it return.
+        sleep(FAILS_AT_LEAST.saturating_sub(after)).await;
     }
 }
 

@@ -4,13 +4,17 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-/// Waits until somebody asks the process to end: Ctrl-C or SIGTERM.
-pub async fn terminated() {
-    match (listen(SignalKind::terminate()), listen(SignalKind::interrupt())) {
-        (Some(mut term), Some(mut int)) => {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+/// Waits until somebody asks the process to end: Ctrl-C or SIGTERM. They are heard from this call on, not from the first
+/// look at what it gives.
+pub fn terminated() -> impl Future<Output = ()> {
+    let signals = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
+    async move {
+        match signals {
+            (Some(mut term), Some(mut int)) => {
+                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            }
+            _ => std::future::pending().await,
         }
-        _ => std::future::pending().await,
     }
 }
 
