@@ -48,10 +48,17 @@ fn client(socket: &Path) -> Result<reqwest::Client, ClientError> {
     client.map_err(|e| ClientError::Unreachable(e.to_string()))
 }
 
+/// What the system said, below what each layer says of the next.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(below) => root_cause(below),
+        None => error.to_string(),
+    }
+}
+
 async fn answer<T: DeserializeOwned>(socket: &Path, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
     let unreachable = |e: reqwest::Error| {
-        let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-        ClientError::Unreachable(format!("no server answers at {}: {cause}", socket.display()))
+        ClientError::Unreachable(format!("no server answers at {}: {}", socket.display(), root_cause(&e)))
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();

@@ -22,6 +22,7 @@ pub fn explanation(said: &Explanation) -> String {
     answer(&mut out, said);
     if let Some(next) = said.decision.as_ref().and_then(|d| d.next.as_ref()) {
         let then = match &next.pool {
+            Some(pool) if *pool == next.if_fails => "it is answered all the same".to_owned(),
             Some(pool) => format!("{pool} -> {}", list(&next.endpoints)),
             None => "nothing is left".to_owned(),
         };
@@ -53,6 +54,9 @@ fn steps(out: &mut String, decision: &DecisionSaid) {
     }
     if let Some(all_down) = &decision.all_down {
         line(out, number, "", &format!("no pool is left: when_all_down = \"{all_down}\""));
+    }
+    if decision.pools.iter().all(|pool| !pool.used) {
+        return;
     }
     line(out, "4", "endpoint", &format!("{} -> {}", decision.chosen_by, list(&decision.endpoints)));
 }

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use reqwest::header::{CONNECTION, HOST, HeaderValue};
 use reqwest::{Method, Response, Url};
+use rustls::CertificateError;
 use tokio::time::timeout;
 
 use crate::health::probe::ReasonCode;
@@ -136,7 +137,7 @@ async fn holds(mut response: Response, text: &[u8]) -> Result<bool, reqwest::Err
 fn failure(error: &reqwest::Error, phase: Phase) -> (ReasonCode, String) {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return (ReasonCode::L6Rsp, tls.to_string());
+        return (ReasonCode::L6Rsp, tls_words(tls));
     }
     let io = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>());
     let words = io.map(tcp::words).or_else(|| causes.last().map(ToString::to_string)).unwrap_or_default();
@@ -144,6 +145,19 @@ fn failure(error: &reqwest::Error, phase: Phase) -> (ReasonCode, String) {
         Phase::Connecting => (io.map_or(ReasonCode::L4Con, tcp::reason), words),
         Phase::Securing => (ReasonCode::L6Rsp, words),
         Phase::Asking => (ReasonCode::L7Rsp, words),
+    }
+}
+
+/// What is wrong with a handshake; where rustls gives the name of a variant, in words.
+fn tls_words(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(fault) = error else { return error.to_string() };
+    match fault {
+        CertificateError::UnknownIssuer => "the certificate's issuer is not trusted".to_owned(),
+        // webpki's refusal of a certificate that may sign others, as `openssl req -x509` makes it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is a CA's, such as a self-signed one, and no server's".to_owned()
+        }
+        fault => format!("invalid certificate: {fault}"),
     }
 }
 
@@ -172,6 +186,15 @@ fn without_port(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_self_signed_certificate_is_named_in_words() {
+        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        for fault in [CertificateError::UnknownIssuer, CertificateError::Other(other)] {
+            let words = tls_words(&rustls::Error::InvalidCertificate(fault));
+            assert!(words.starts_with("the certificate") && !words.contains("Entity"), "{words}");
+        }
+    }
 
     #[test]
     fn a_port_in_host_is_for_the_header_only() {
