@@ -23,6 +23,7 @@ use crate::config::Sources;
 use crate::health::belief::Standing;
 use crate::model::Problem;
 use crate::model::ServerSettings;
+use crate::model::Severity;
 use crate::model::TlsFiles;
 use crate::prober;
 use crate::responder::Transport;
@@ -256,7 +257,13 @@ impl Steward {
         let mut tried: Stamps = self.loaded.stamps.clone();
         loop {
             let order = tokio::select! {
-                order = self.orders.recv() => order.unwrap_or(Order::Stop),
+                order = self.orders.recv() => {
+                    let order = order.unwrap_or(Order::Stop);
+                    if matches!(order, Order::Reload(_)) {
+                        info!("reloading: asked to");
+                    }
+                    order
+                }
                 () = self.hangups.next() => {
                     info!("reloading: SIGHUP");
                     Order::Reload(oneshot::channel().0)
@@ -283,7 +290,12 @@ impl Steward {
         match &outcome {
             Ok(generation) => info!(generation, "reloaded"),
             Err(ReloadError::Refused(problems, _)) => {
-                problems.iter().for_each(|problem| error!("{problem}"));
+                for problem in problems {
+                    match problem.severity {
+                        Severity::Error => error!("{problem}"),
+                        Severity::Warning => warn!("{problem}"),
+                    }
+                }
                 error!("reload refused: the running configuration is unchanged");
             }
             Err(ReloadError::Stopping) => {}
