@@ -179,6 +179,33 @@ fn bad_files_at_start_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_pipe_among_the_files_does_not_hold_up_the_server() {
+    let site = Site::start();
+    for name in ["zones/pipe.test.zone", "pipe.mmdb"] {
+        let made = Command::new("mkfifo").arg(site.path(name)).status().unwrap();
+        assert!(made.success());
+    }
+    site.config(&vip("192.0.2.10").replace("country.mmdb", "pipe.mmdb"));
+    let output = rhumb(site.dir.path(), &["reload", "--socket", "admin.sock"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    for name in ["pipe.test.zone", "pipe.mmdb"] {
+        assert!(text(&output).contains(&format!("{name}: error")), "{}", text(&output));
+    }
+    assert!(text(&output).contains("not a regular file"), "{}", text(&output));
+    assert_eq!(site.answer("static.example.com."), "192.0.2.1");
+}
+
+#[test]
+fn a_zone_file_that_is_named_takes_the_place_of_the_folder_s() {
+    let site = Site::start();
+    site.write("elsewhere.txt", zone("192.0.2.77"));
+    site.config(&format!("{}[zone.\"example.com.\"]\nfile = \"elsewhere.txt\"\n", vip("192.0.2.10")));
+    let output = site.reload();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(site.answer("static.example.com."), "192.0.2.77");
+}
+
+#[test]
 fn a_socket_that_cannot_be_had_is_told_with_the_way_out() {
     let site = Site::start();
     let output = rhumb(site.dir.path(), &["serve"]);

@@ -11,6 +11,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -163,6 +164,8 @@ pub struct Keeper {
     state: Option<StateFile>,
     saving: Option<JoinHandle<()>>,
     unsaved: bool,
+    /// Set by a save that failed: the next round tries again.
+    unsaved_after_all: Arc<AtomicBool>,
     /// Probes that this machine could not make since the last round.
     not_asked: u32,
     /// Since when a change waits to be published.
@@ -203,6 +206,7 @@ impl Keeper {
             state,
             saving: None,
             unsaved: true,
+            unsaved_after_all: Arc::default(),
             not_asked: 0,
             unpublished: None,
         };
@@ -361,10 +365,18 @@ impl Keeper {
 
     /// Saves what turned since the last time, off this thread: a disk may take its time. One write at a time.
     fn save(&mut self, now: Moment) {
+        if self.unsaved_after_all.swap(false, Ordering::Relaxed) {
+            self.unsaved = true;
+        }
         let busy = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
         let Some(state) = self.state.clone().filter(|_| self.unsaved && !busy) else { return };
         let text = state::text(&self.ledger, now);
-        self.saving = Some(tokio::task::spawn_blocking(move || write_state(&state, &text)));
+        let failed = self.unsaved_after_all.clone();
+        self.saving = Some(tokio::task::spawn_blocking(move || {
+            if !write_state(&state, &text) {
+                failed.store(true, Ordering::Relaxed);
+            }
+        }));
         self.unsaved = false;
     }
 
@@ -384,10 +396,13 @@ fn open_state(dir: &std::path::Path) -> Option<StateFile> {
     opened.inspect_err(|error| warn!("state_dir {}: {error}; no standing survives a restart", dir.display())).ok()
 }
 
-fn write_state(state: &StateFile, text: &str) {
-    if let Err(error) = state.write(text) {
+/// Whether it is on disk now.
+fn write_state(state: &StateFile, text: &str) -> bool {
+    let written = state.write(text);
+    if let Err(error) = &written {
         warn!("last-known standings are not saved: {error}");
     }
+    written.is_ok()
 }
 
 /// One line for each standing that turned.

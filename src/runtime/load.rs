@@ -114,6 +114,8 @@ fn zone_paths(model: &Model, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Optio
     }
     for zone in &model.zones {
         let (Some(file), Ok(name)) = (&zone.file, zone.name.parse::<Name>()) else { continue };
+        let named_alike = |path: &Path| path.file_stem().is_some_and(|stem| *stem == *zone.name.trim_end_matches('.'));
+        paths.retain(|path, apex| apex.is_some() || !named_alike(path));
         paths.insert(file.clone(), Some(name));
     }
     paths.into_iter().collect()
@@ -134,11 +136,21 @@ fn database_paths(geo: &GeoSettings) -> impl Iterator<Item = &PathBuf> {
     geo.databases.iter().chain(&geo.latency)
 }
 
+/// Refuses what is there and is no file: reading a pipe would wait for its writer, and the server with it.
+fn regular(path: &Path, code: &'static str) -> Result<(), Problem> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(Problem::error(code, Place::file(path), "this is not a regular file")
+            .help("name a file; a pipe or device would hold up the server until somebody writes to it")),
+        // Whoever reads it says why it cannot be read.
+        _ => Ok(()),
+    }
+}
+
 /// Reads every zone file that can be read.
 fn read_zones(paths: &[(PathBuf, Option<Name>)], problems: &mut Vec<Problem>) -> Vec<ZoneFile> {
     let mut zones = Vec::with_capacity(paths.len());
     for (path, apex) in paths {
-        match read_zone(path, apex.as_ref()) {
+        match regular(path, "E0200").map_err(|p| vec![p]).and_then(|()| read_zone(path, apex.as_ref())) {
             Ok(zone) => zones.push(zone),
             Err(more) => problems.extend(more),
         }
@@ -155,7 +167,10 @@ fn atlas(geo: &GeoSettings, serving: Option<&Loaded>, stamps: &Stamps) -> Result
     };
     match serving.filter(same) {
         Some(old) => Ok(old.snapshot.atlas.clone()),
-        None => Atlas::read(geo).map(Arc::new),
+        None => {
+            let pipes: Vec<Problem> = geo.databases.iter().filter_map(|path| regular(path, "E0301").err()).collect();
+            if pipes.is_empty() { Atlas::read(geo).map(Arc::new) } else { Err(pipes) }
+        }
     }
 }
 
