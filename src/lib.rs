@@ -13,7 +13,7 @@
 //!   zone         master files, the tree of names, finding in it
 //!   geo          databases, places, distances, the prefix table with its exact scope
 //!   health       beliefs, schedules, the table of every belief of one moment
-//!   balance      weighted draws, rendezvous hashing, rotation
+//!   balance      the keys of draws, weighted rendezvous hashing
 //! DECISIONS    still pure
 //!   steering     whose place counts, ranking by policy, what is eligible, the pick, the trace
 //!   config       what was written, what was meant, and every problem on the way
