@@ -8,6 +8,7 @@ pub mod layout;
 pub mod origins;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,7 +75,7 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
         () = end_of(wishes.ends_after) => {}
         () = &mut told_to_stop => {}
     }
-    println!("\nthe demo ends");
+    say("\nthe demo ends");
     daemon.stop().await;
     Ok(())
 }
@@ -98,38 +99,56 @@ impl Drop for Temporary {
     }
 }
 
+/// Prints a line; false when nobody reads any more, which is no failure.
+fn say(line: &str) -> bool {
+    writeln!(std::io::stdout().lock(), "{line}").is_ok()
+}
+
 fn explain_start(error: &StartError) -> String {
     format!("the demo's server did not start: {error}")
 }
 
 fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::path::Path, fail_after: Duration) {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
-    println!(
+    say(&format!(
         "rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n"
-    );
-    println!("Try, in another terminal:\n");
-    for region in regions {
-        println!("  dig {at} www.example.com +short +subnet={:<18}  # a client near {}", region.clients, region.label);
+    ));
+    say("Try, in another terminal:\n");
+    let lines = lines_to_try(regions, &at, port, config);
+    let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (command, comment) in lines {
+        say(&format!("  {command:width$}  # {comment}"));
     }
-    println!(
-        "  dig {at} www.example.com +subnet=81.2.69.0/24            # any real network works: this one is in Britain"
-    );
-    println!(
-        "  dig {at} near.example.com +short +subnet=1.1.1.0/24      # geoproximity; cache. canary. standby. are there too"
-    );
-    println!(
-        "  curl http://{}:{port}/                              # an address that dig gave",
-        regions[0].endpoints()[0]
-    );
-    println!("  rhumb explain -c {} www.example.com --client {}\n", config.display(), regions[0].clients);
-    println!(
+    say("");
+    say(&format!(
         "In {fail_after:?} {} fails for {:?}, and you see its clients move. Ctrl-C ends it.\n",
         regions[0].label,
         fails_for(fail_after)
-    );
+    ));
 }
 
-/// Asks for every region's clients again and again, and prints what changes.
+/// Commands to copy, and what each shows.
+fn lines_to_try(regions: &[DemoRegion], at: &str, port: u16, config: &std::path::Path) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for region in regions {
+        let command = format!("dig {at} www.example.com +short +subnet={}", region.clients);
+        lines.push((command, format!("a client near {}", region.label)));
+    }
+    let mut more = |command: String, comment: &str| lines.push((command, comment.to_owned()));
+    more(format!("dig {at} www.example.com +subnet=81.2.69.0/24"), "any real network works: this one is in Britain");
+    more(
+        format!("dig {at} near.example.com +short +subnet=1.1.1.0/24"),
+        "the nearest region; try cache. canary. standby.",
+    );
+    more(format!("curl http://{}:{port}/", regions[0].endpoints()[0]), "an address that dig gave");
+    // As this program was started: a newcomer has it in target/release, not in the PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "rhumb".to_owned());
+    let (config, clients) = (config.display(), regions[0].clients);
+    more(format!("{program} explain -c {config} www.example.com --client {clients}"), "every step of the decision");
+    lines
+}
+
+/// Asks for every region's clients again and again, and prints what changes, for as long as anybody reads it.
 async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
     let mut last: BTreeMap<&str, String> = BTreeMap::new();
     let mut tick = interval(ASK_EVERY);
@@ -148,7 +167,11 @@ async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
             let addresses = said.split(" ttl ").next().unwrap_or_default().to_owned();
             if last.insert(region.name, addresses.clone()).is_none_or(|before| before != addresses) {
                 let seconds = (clock.now() - began).as_secs_f32();
-                println!("{seconds:6.1}s  clients near {:<13} {:<18} -> {said}", region.label, region.clients);
+                let line =
+                    format!("{seconds:6.1}s  clients near {:<13} {:<18} -> {said}", region.label, region.clients);
+                if !say(&line) {
+                    return;
+                }
             }
         }
     }
@@ -163,10 +186,10 @@ fn fails_for(after: Duration) -> Duration {
 async fn fail_and_return(origins: &mut Origins, region: DemoRegion, after: Duration) -> Result<(), String> {
     loop {
         sleep(after).await;
-        println!("         --- {} ({}) fails: its origins refuse connections", region.label, region.name);
+        say(&format!("         --- {} ({}) fails: its origins refuse connections", region.label, region.name));
         origins.fail().await;
         sleep(fails_for(after)).await;
-        println!("         --- {} ({}) is back", region.label, region.name);
+        say(&format!("         --- {} ({}) is back", region.label, region.name));
         origins.resume().await?;
         // It is back when two probes in a row have passed; failing again before that, nobody would see it return.
         sleep(FAILS_AT_LEAST.saturating_sub(after)).await;
