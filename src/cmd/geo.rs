@@ -109,8 +109,7 @@ impl Failure {
     fn tell(self) -> Exit {
         match self {
             Failure::Problems(problems, sources) => {
-                let last = config::problem::Count::of(&problems).to_string();
-                eprint!("{}", check::show(&problems, check::Format::Text, &last, &sources));
+                check::print_refusal(&problems, &sources);
                 Exit::Invalid
             }
             Failure::Write(path, error) => {
