@@ -93,8 +93,14 @@ impl Play {
     fn order(&mut self, subject: &str, order: Option<Order>, until: Option<u64>) {
         let subject = Subject::named(self.ledger.model(), subject).expect("the subject is in the model");
         let until = until.map(|seconds| self.now + Duration::from_secs(seconds));
-        let forced =
-            order.map(|order| Forced { order, reason: "test".into(), by: "test".into(), since: self.now, until });
+        let forced = order.map(|order| Forced {
+            order,
+            reason: "test".into(),
+            by: "test".into(),
+            since: self.now,
+            begins: self.now,
+            until,
+        });
         let _ = self.ledger.forced(subject, forced, self.now);
     }
 

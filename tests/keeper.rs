@@ -11,18 +11,17 @@ use rhumb::config;
 use rhumb::geo::atlas::Atlas;
 use rhumb::geo::latency::LatencyTable;
 use rhumb::health::belief::Standing;
-use rhumb::health::forced::{Forced, Order};
+use rhumb::health::forced::{Change, Forced, Order, Refusal};
 use rhumb::health::ledger::Ledger;
 use rhumb::health::standings::EndpointKey;
 use rhumb::model::{EndpointId, Model, Moment, PoolId};
 use rhumb::prober;
 use rhumb::runtime::clock::Clock;
-use rhumb::runtime::keeper::{Event, Handle, Keeper};
+use rhumb::runtime::keeper::{Handle, Keeper};
 use rhumb::runtime::state::{self, StateFile};
 use rhumb::snapshot::Snapshot;
 use rhumb::world::World;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Nothing here takes longer unless it never comes.
@@ -125,10 +124,10 @@ async fn an_origin_that_stops_leaves_and_one_that_returns_comes_back() {
             .journal()
             .read(0)
             .filter(|(_, turn)| turn.kind == "endpoint")
-            .map(|(_, turn)| turn.to)
+            .map(|(_, turn)| turn.to.clone())
             .collect::<Vec<_>>()
     });
-    assert_eq!(turns.await.unwrap().last(), Some(&"up"));
+    assert_eq!(turns.await.unwrap().last().map(AsRef::as_ref), Some("up"));
     server.stop().await;
 }
 
@@ -154,23 +153,23 @@ async fn operators_are_obeyed_and_told() {
     let (first, _serving) = origin().await;
     let server = Server::start(snapshot(&[first], None));
     server.handle.ready().await;
-    let force = async |subject: &str, order: Option<Order>| {
-        let (reply, answer) = oneshot::channel();
-        let forced = order.map(|order| Forced {
-            order,
-            reason: "kernel".into(),
-            by: "ada".into(),
-            since: Moment::default(),
-            until: None,
-        });
-        server.handle.events().send(Event::Forced { subject: subject.into(), forced, reply }).await.unwrap();
-        answer.await.unwrap()
+    let drain = Forced {
+        order: Order::Drain,
+        reason: "kernel".into(),
+        by: "ada".into(),
+        since: Moment::default(),
+        begins: Moment::default(),
+        until: None,
     };
-    assert_eq!(force("region/eu", Some(Order::Drain)).await, Ok(()));
+    let set = || Change::Set(drain.clone());
+    assert_eq!(server.handle.order("region/eu", set(), true).await, Ok(()));
     assert!(server.handle.published.load().health.pool(PoolId(0)).withdrawn, "published when it is told");
-    assert_eq!(force("region/eu", None).await, Ok(()));
+    assert!(*server.handle.turns().borrow() >= 2, "the region's turn and its pool's can be followed");
+    let end = Change::End { aspect: None, by: "ada".into() };
+    assert_eq!(server.handle.order("region/eu", end, false).await, Ok(()));
     assert!(usable(&server.handle.published.load(), 0));
-    assert_eq!(force("pool/none", Some(Order::Drain)).await, Err("there is no `pool/none`".into()));
+    let unknown = Refusal::Unknown("there is no `pool/none`".into());
+    assert_eq!(server.handle.order("pool/none", set(), false).await, Err(unknown));
     server.stop().await;
 }
 

@@ -356,7 +356,7 @@ mod tests {
         let check = check(1, 1);
         let order = |belief: Belief, order| {
             let (reason, by) = (String::new(), String::new());
-            belief.under(Some(Box::new(Forced { order, reason, by, since: Moment(0), until: None })))
+            belief.under(Some(Box::new(Forced { order, reason, by, since: Moment(0), begins: Moment(0), until: None })))
         };
         let drained = order(believe(&check, &[P]), Order::Drain);
         assert_eq!((drained.usable(), drained.withdrawn(), drained.standing()), (false, true, Standing::Up));

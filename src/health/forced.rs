@@ -15,12 +15,81 @@ pub enum Order {
     Up,
     /// Counts as down, whatever probes find.
     Down,
+    /// Another weight than the configuration's, for an endpoint; 0: only when every other is gone.
+    Weight(u32),
 }
+
+/// Which of a subject's orders: a state and a weight stand beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aspect {
+    /// Drain, maint, forced up or down.
+    State,
+    /// Another weight.
+    Weight,
+}
+
+/// What an operator wants changed of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This order, in place of a former one of the same aspect.
+    Set(Forced),
+    /// No order of this aspect any more; of none when absent.
+    End {
+        /// Which; every one when absent.
+        aspect: Option<Aspect>,
+        /// Who ends it.
+        by: String,
+    },
+}
+
+/// Why an order was not taken; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such region, pool or endpoint; a sentence with what there is.
+    Unknown(String),
+    /// The order makes no sense for this subject; a sentence.
+    Invalid(String),
+    /// It would leave these VIPs without a healthy pool (the first few, by name); may be ordered all the same.
+    Unsafe {
+        /// Names of VIPs.
+        vips: Vec<String>,
+        /// How many more.
+        more: usize,
+    },
+    /// It could not be written to `state_dir`, so it would not survive a restart; the system's words.
+    NotSaved(String),
+    /// The server is stopping.
+    Stopping,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unknown(sentence) | Refusal::Invalid(sentence) => f.write_str(sentence),
+            Refusal::Unsafe { vips, more } => {
+                write!(f, "it would leave {} without a healthy pool", vips.join(", "))?;
+                if *more > 0 { write!(f, " (and {more} more)") } else { Ok(()) }
+            }
+            Refusal::NotSaved(error) => write!(f, "it cannot be kept in state_dir: {error}"),
+            Refusal::Stopping => f.write_str("the server is stopping"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Order {
     /// Whether it takes its subject out of every answer, even when all others are down.
     pub const fn withdraws(self) -> bool {
         matches!(self, Order::Drain | Order::Maint)
+    }
+
+    /// Which of a subject's orders it is.
+    pub const fn aspect(self) -> Aspect {
+        match self {
+            Order::Weight(_) => Aspect::Weight,
+            _ => Aspect::State,
+        }
     }
 
     /// The standing it makes, in operators' words.
@@ -30,6 +99,7 @@ impl Order {
             Order::Maint => "maint",
             Order::Up => "forced-up",
             Order::Down => "forced-down",
+            Order::Weight(_) => "weight",
         }
     }
 }
@@ -51,6 +121,9 @@ pub struct Forced {
     pub by: String,
     /// When it was ordered.
     pub since: Moment,
+    /// When it takes effect; at once when that is not after `since`. Until then TTLs are lowered so that no answer
+    /// outlives that moment.
+    pub begins: Moment,
     /// When it ends by itself; never when absent.
     pub until: Option<Moment>,
 }
@@ -78,6 +151,7 @@ mod tests {
             reason: "kernel".into(),
             by: "ada".into(),
             since: Moment::from_secs(10),
+            begins: Moment::from_secs(10),
             until: Some(Moment::from_secs(40)),
         };
         assert!(drain.holds_at(Moment::from_secs(39)));

@@ -1,5 +1,6 @@
 //! What turned, when and why: the last so many turns, for people.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -13,20 +14,20 @@ pub const TURNS_MAX: usize = 1000;
 pub struct Turn {
     /// When.
     pub at: Moment,
-    /// What: `endpoint`, `pool` or `region`.
+    /// What: `endpoint`, `pool` or `region`; `config` for reloads, `server` for what the server finds of itself.
     pub kind: &'static str,
-    /// Its name: `eu-web/192.0.2.10`, `eu-web`, `eu-west`.
+    /// Its name: `eu-web/192.0.2.10`, `eu-web`, `eu-west`; the file's for `config`.
     pub name: String,
     /// The former standing, in operators' words.
-    pub from: &'static str,
+    pub from: Cow<'static, str>,
     /// The new one.
-    pub to: &'static str,
+    pub to: Cow<'static, str>,
     /// How many probes in a row brought it about; 0 where no probe did.
     pub after: u32,
     /// Why: the last probe's code and words, or an operator's.
     pub reason: String,
     /// What counts now, orders considered.
-    pub effective: &'static str,
+    pub effective: Cow<'static, str>,
 }
 
 impl fmt::Display for Turn {
@@ -78,11 +79,11 @@ mod tests {
             at: Moment::from_secs(second),
             kind: "endpoint",
             name: "eu-web/192.0.2.10".into(),
-            from: "up",
-            to: "down",
+            from: "up".into(),
+            to: "down".into(),
             after: 3,
             reason: "L4CON connection refused".into(),
-            effective: "down",
+            effective: "down".into(),
         }
     }
 

@@ -148,8 +148,18 @@ impl Ledger {
         let to = self.words(subject);
         if from != to {
             let (kind, name) = self.name(subject);
-            step.turns.insert(0, Turn { at: now, kind, name, from, to, after: 0, reason, effective: to });
+            step.turns.insert(
+                0,
+                Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() },
+            );
         }
+        self.write(&step);
+        step
+    }
+
+    /// Something else that operators shall find among the turns: a reload, what the server finds of itself.
+    pub fn noted(&mut self, turn: Turn) -> Step {
+        let step = Step { turns: vec![turn], ..Step::default() };
         self.write(&step);
         step
     }
@@ -265,7 +275,8 @@ impl Ledger {
         let mut step = self.refresh(Subject::Endpoint(id), now);
         if before != after {
             let (kind, name) = self.name(Subject::Endpoint(id));
-            let (from, to, reason) = (before.words(), after.words(), result.to_string());
+            let (from, to, reason) = (before.words().into(), after.words().into(), result.to_string());
+            let effective = effective.into();
             step.turns.insert(0, Turn { at: now, kind, name, from, to, after: in_a_row, reason, effective });
         }
         self.write(&step);
@@ -307,7 +318,7 @@ impl Ledger {
             let (kind, name) = self.name(Subject::Pool(id));
             let (from, to) = (pool_words(before), pool_words(after));
             let reason = format!("{} of {} up (min {})", after.healthy, pool.endpoints.len(), pool.min_healthy);
-            Turn { at: now, kind, name, from, to, after: 0, reason, effective: to }
+            Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() }
         });
         Step { changed: before != after, flipped: turned, turns: turn.into_iter().collect() }
     }

@@ -162,7 +162,7 @@ impl Standings {
             Order::Maint => 3,
             Order::Drain => 2,
             Order::Down => 1,
-            Order::Up => 0,
+            Order::Up | Order::Weight(_) => 0,
         };
         let own = self.pools[id.index()].as_deref();
         own.into_iter().chain(self.regions[pool.region.index()].as_deref()).max_by_key(harshness)

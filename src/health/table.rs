@@ -211,6 +211,7 @@ fn ordered(observed: PoolHealth, forced: &Forced, now: Moment) -> PoolHealth {
         Order::Drain | Order::Maint => PoolHealth { usable: false, withdrawn: true, holds_for: left, ..observed },
         Order::Down => PoolHealth { usable: false, holds_for: left, ..observed },
         Order::Up => PoolHealth { usable: observed.healthy > 0, holds_for: left.min(observed.holds_for), ..observed },
+        Order::Weight(_) => observed,
     }
 }
 

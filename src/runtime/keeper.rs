@@ -7,7 +7,7 @@
 //! ```text
 //!            jobs                    Event::Probed
 //!   keeper ────────→ prober::run ───────────────────→ keeper ──→ Published ──→ queries
-//!      ↑ Event::Reloaded (files), Event::Forced (operators), Event::Stop
+//!      ↑ Event::Reloaded (files), Event::Ordered (operators), Event::Stop
 //! ```
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use crate::health::forced::Forced;
+use crate::health::forced::{Change, Refusal};
 use crate::health::journal::Turn;
 use crate::health::ledger::{Ledger, Step};
 use crate::health::probe::ProbeResult;
@@ -59,14 +59,18 @@ pub enum Event {
         reply: oneshot::Sender<u64>,
     },
     /// An operator orders something of a region, pool or endpoint, or takes an order back.
-    Forced {
+    Ordered {
         /// `region/X`, `pool/X` or `endpoint/POOL/ADDRESS`.
         subject: String,
-        /// The order; none ends it.
-        forced: Option<Forced>,
-        /// Told when queries see it, or what is wrong with the subject.
-        reply: oneshot::Sender<Result<(), String>>,
+        /// What is to change.
+        change: Change,
+        /// Even if it leaves a VIP without a healthy pool.
+        anyway: bool,
+        /// Told when it is on disk and queries see it, or why not.
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Something that is to stand among the turns: a reload, what the server finds of itself.
+    Noted(Turn),
     /// Somebody wants to look at what is believed; the closure must be quick.
     Asked(Question),
     /// Save what is known and end.
@@ -101,6 +105,7 @@ pub struct Handle {
     pub published: Arc<Published>,
     events: mpsc::Sender<Event>,
     ready: watch::Receiver<bool>,
+    turns: watch::Receiver<u64>,
 }
 
 impl Handle {
@@ -128,6 +133,29 @@ impl Handle {
         let asked = Event::Asked(Question(Box::new(move |ledger| drop(reply.send(look(ledger))))));
         self.events.send(asked).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
+    }
+
+    /// Orders something of a region, pool or endpoint, or takes an order back; returns when it is on disk and queries
+    /// see it. `anyway`: even if it leaves a VIP without a healthy pool.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub async fn order(&self, subject: &str, change: Change, anyway: bool) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let event = Event::Ordered { subject: subject.to_owned(), change, anyway, reply };
+        self.events.send(event).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Puts something among the turns.
+    pub async fn note(&self, turn: Turn) {
+        // An error means that the keeper has ended: nobody will read it.
+        let _ = self.events.send(Event::Noted(turn)).await;
+    }
+
+    /// How many turns were ever written ([`crate::health::journal::Journal::written`]); wakes whoever follows them.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.turns.clone()
     }
 
     /// Whether the first round of probes is over, or was waited for long enough.
@@ -159,6 +187,7 @@ pub struct Keeper {
     events: mpsc::Receiver<Event>,
     jobs: mpsc::UnboundedSender<Job>,
     ready: watch::Sender<bool>,
+    turns: watch::Sender<u64>,
     /// When to say ready whatever is still unheard of.
     ready_at_last: Moment,
     state: Option<StateFile>,
@@ -192,7 +221,8 @@ impl Keeper {
         // Bounded by the ledger: at most one job for each target is out.
         let (jobs, jobs_out) = mpsc::unbounded_channel();
         let (ready, is_ready) = watch::channel(false);
-        let handle = Handle { published: published.clone(), events: events_in, ready: is_ready };
+        let (turns, turns_written) = watch::channel(0);
+        let handle = Handle { published: published.clone(), events: events_in, ready: is_ready, turns: turns_written };
         let keeper = Keeper {
             clock,
             ledger,
@@ -202,6 +232,7 @@ impl Keeper {
             events,
             jobs,
             ready,
+            turns,
             ready_at_last: now + model.server.start_timeout,
             state,
             saving: None,
@@ -268,9 +299,13 @@ impl Keeper {
                     // Nobody waits for it any more: the reload holds all the same.
                     let _ = reply.send(self.generation);
                 }
-                Event::Forced { subject, forced, reply } => {
-                    let outcome = self.force(&subject, forced);
+                Event::Ordered { subject, change, anyway, reply } => {
+                    let outcome = self.order(&subject, change, anyway);
                     let _ = reply.send(outcome);
+                }
+                Event::Noted(turn) => {
+                    let step = self.ledger.noted(turn);
+                    self.note(&step);
                 }
                 Event::Asked(Question(look)) => look(&self.ledger),
                 Event::Stop => return false,
@@ -298,9 +333,13 @@ impl Keeper {
         self.publish();
     }
 
-    fn force(&mut self, subject: &str, forced: Option<Forced>) -> Result<(), String> {
+    fn order(&mut self, subject: &str, change: Change, _anyway: bool) -> Result<(), Refusal> {
         let found = Subject::named(self.ledger.model(), subject);
-        let subject = found.ok_or_else(|| format!("there is no `{subject}`"))?;
+        let subject = found.ok_or_else(|| Refusal::Unknown(format!("there is no `{subject}`")))?;
+        let forced = match change {
+            Change::Set(forced) => Some(forced),
+            Change::End { .. } => None,
+        };
         let step = self.ledger.forced(subject, forced, self.clock.now());
         self.note(&step);
         self.publish();
@@ -310,6 +349,10 @@ impl Keeper {
     /// Logs what turned and remembers what is to be published and saved; whether it must be published at once.
     fn note(&mut self, step: &Step) -> bool {
         step.turns.iter().for_each(log);
+        if !step.turns.is_empty() {
+            // Nobody may be following.
+            self.turns.send_replace(self.ledger.journal().written());
+        }
         self.unsaved |= !step.turns.is_empty();
         if step.changed && self.unpublished.is_none() {
             self.unpublished = Some(self.clock.now());

@@ -150,7 +150,7 @@ impl Play {
         let subject = Subject::named(self.ledger.model(), subject).unwrap_or_else(|| panic!("no `{subject}`"));
         let (reason, by, since) = ("play".to_owned(), "play".to_owned(), self.now);
         let until = lasts.map(|lasts| self.now + lasts);
-        let forced = order.map(|order| Forced { order, reason, by, since, until });
+        let forced = order.map(|order| Forced { order, reason, by, since, begins: since, until });
         let _ = self.ledger.forced(subject, forced, self.now);
     }
 
