@@ -21,6 +21,7 @@ use crate::admin::routes::Admin;
 use crate::admin::socket::AdminSocket;
 use crate::config::Sources;
 use crate::health::belief::Standing;
+use crate::health::journal::Turn;
 use crate::model::Problem;
 use crate::model::ServerSettings;
 use crate::model::Severity;
@@ -33,6 +34,8 @@ use crate::runtime::keeper::Keeper;
 use crate::runtime::load;
 use crate::runtime::load::Loaded;
 use crate::runtime::load::load;
+use crate::runtime::reloads;
+use crate::runtime::reloads::AskedBy;
 use crate::runtime::signals::Hangups;
 use crate::runtime::watch::Stamps;
 use crate::runtime::watch::Watch;
@@ -80,6 +83,7 @@ pub struct Daemon {
     keeper: keeper::Handle,
     listening: Vec<Listening>,
     orders: mpsc::Sender<Order>,
+    reloads: Arc<reloads::Reloads>,
     steward: JoinHandle<()>,
     keeping: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -88,7 +92,7 @@ pub struct Daemon {
 
 /// What the steward is told.
 enum Order {
-    Reload(oneshot::Sender<Result<u64, ReloadError>>),
+    Reload(AskedBy, Option<oneshot::Sender<Result<u64, ReloadError>>>),
     Stop,
 }
 
@@ -101,9 +105,9 @@ impl Reloads {
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub async fn reload(&self) -> Result<u64, ReloadError> {
+    pub async fn reload(&self, by: AskedBy) -> Result<u64, ReloadError> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Order::Reload(reply)).await.map_err(|_| ReloadError::Stopping)?;
+        self.0.send(Order::Reload(by, Some(reply))).await.map_err(|_| ReloadError::Stopping)?;
         answer.await.map_err(|_| ReloadError::Stopping)?
     }
 }
@@ -111,7 +115,7 @@ impl Reloads {
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Order::Reload(_) => "Reload",
+            Order::Reload(..) => "Reload",
             Order::Stop => "Stop",
         })
     }
@@ -143,6 +147,7 @@ impl Daemon {
         let keeping = tokio::spawn(keeper.run());
         let probing = tokio::spawn(prober::run(jobs, handle.events(), clock));
         let (orders, orders_in) = mpsc::channel(16);
+        let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
         let admin = admin.map(|socket| serve_admin(socket, &handle, &orders, clock));
 
         if !every_standing_is_known(&handle).await {
@@ -155,9 +160,10 @@ impl Daemon {
         let listening = serving.listening();
         announce(&listening, &loaded);
         let config = config.to_owned();
-        let steward = Steward { config, serving, loaded, keeper: handle.clone(), orders: orders_in, hangups };
+        let (keeper, record) = (handle.clone(), reloads.clone());
+        let steward = Steward { config, serving, loaded, keeper, clock, reloads: record, orders: orders_in, hangups };
         let steward = tokio::spawn(steward.run());
-        Ok(Daemon { keeper: handle, listening, orders, steward, keeping, probing, _admin: admin })
+        Ok(Daemon { keeper: handle, listening, orders, reloads, steward, keeping, probing, _admin: admin })
     }
 
     /// Where queries are taken, over every transport.
@@ -178,6 +184,11 @@ impl Daemon {
     /// How to ask for a reload.
     pub fn reloads(&self) -> Reloads {
         Reloads(self.orders.clone())
+    }
+
+    /// How the last reload ended, and how many there were.
+    pub fn reload_record(&self) -> &Arc<reloads::Reloads> {
+        &self.reloads
     }
 
     /// Takes no more queries, answers those in hand, saves what is known, and ends.
@@ -215,7 +226,9 @@ fn serve_admin(
             let reloads = Reloads(orders.clone());
             move || {
                 let reloads = reloads.clone();
-                Box::pin(async move { reloads.reload().await.map_err(|error| error.problems()) })
+                Box::pin(async move {
+                    reloads.reload(AskedBy::Name("the admin socket".to_owned())).await.map_err(|error| error.problems())
+                })
             }
         });
         tokio::spawn(admin.serve(listener));
@@ -246,6 +259,8 @@ struct Steward {
     serving: Server<Responding>,
     loaded: Loaded,
     keeper: keeper::Handle,
+    clock: Clock,
+    reloads: Arc<reloads::Reloads>,
     orders: mpsc::Receiver<Order>,
     hangups: Hangups,
 }
@@ -257,38 +272,36 @@ impl Steward {
         let mut tried: Stamps = self.loaded.stamps.clone();
         loop {
             let order = tokio::select! {
-                order = self.orders.recv() => {
-                    let order = order.unwrap_or(Order::Stop);
-                    if matches!(order, Order::Reload(_)) {
-                        info!("reloading: asked to");
-                    }
-                    order
-                }
-                () = self.hangups.next() => {
-                    info!("reloading: SIGHUP");
-                    Order::Reload(oneshot::channel().0)
-                }
-                () = watch.changed(&tried) => {
-                    info!("reloading: a file has changed");
-                    Order::Reload(oneshot::channel().0)
-                }
+                order = self.orders.recv() => order.unwrap_or(Order::Stop),
+                () = self.hangups.next() => Order::Reload(AskedBy::Signal, None),
+                path = watch.changed(&tried) => Order::Reload(AskedBy::File(path), None),
             };
             match order {
                 Order::Stop => break,
-                Order::Reload(reply) => {
-                    let outcome = self.reload(&mut tried).await;
-                    // Nobody may be waiting: a signal and a changed file do not.
-                    let _ = reply.send(outcome);
+                Order::Reload(by, reply) => {
+                    let outcome = self.reload(by, &mut tried).await;
+                    if let Some(reply) = reply {
+                        // Who asked may have gone.
+                        let _ = reply.send(outcome);
+                    }
                 }
             }
         }
         self.serving.stop().await;
     }
 
-    async fn reload(&mut self, tried: &mut Stamps) -> Result<u64, ReloadError> {
+    /// Reloads, and tells of it: in the log, among the turns, and in the cell that `status` and the metrics show.
+    async fn reload(&mut self, by: AskedBy, tried: &mut Stamps) -> Result<u64, ReloadError> {
+        info!("reloading: {by}");
+        let before = self.reloads.last().generation;
         let outcome = self.try_reload(tried).await;
+        let now = self.clock.now();
         match &outcome {
-            Ok(generation) => info!(generation, "reloaded"),
+            Ok(generation) => {
+                info!(generation, "reloaded");
+                self.keeper.note(self.turn(before, format!("generation {generation}"), *generation, &by)).await;
+                self.reloads.applied(now, by, *generation, self.loaded.warnings.clone());
+            }
             Err(ReloadError::Refused(problems, _)) => {
                 for problem in problems {
                     match problem.severity {
@@ -297,10 +310,33 @@ impl Steward {
                     }
                 }
                 error!("reload refused: the running configuration is unchanged");
+                let mut turn = self.turn(before, "refused".to_owned(), before, &by);
+                let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);
+                if let Some(first) = errors().next() {
+                    turn.reason = match errors().count() - 1 {
+                        0 => format!("{by}: {first}"),
+                        more => format!("{by}: {first}; and {more} more"),
+                    };
+                }
+                self.keeper.note(turn).await;
+                self.reloads.refused(now, by, problems.clone());
             }
             Err(ReloadError::Stopping) => {}
         }
         outcome
+    }
+
+    fn turn(&self, before: u64, to: String, serving: u64, by: &AskedBy) -> Turn {
+        Turn {
+            at: self.clock.now(),
+            kind: "config",
+            name: self.config.display().to_string(),
+            from: format!("generation {before}").into(),
+            to: to.into(),
+            after: 0,
+            reason: by.to_string(),
+            effective: format!("generation {serving}").into(),
+        }
     }
 
     /// All or nothing: files, then sockets, then the world.

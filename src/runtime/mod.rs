@@ -9,3 +9,4 @@ pub mod watch;
 pub mod signals;
 pub mod zone_files;
 pub mod load;
+pub mod reloads;

@@ -57,6 +57,11 @@ impl Stamps {
         self.0.get(path).is_some_and(|stamp| stamp.is_some() && other.0.get(path) == Some(stamp))
     }
 
+    /// The first path that has another stamp in `other`, in the order of their names.
+    pub fn first_difference(&self, other: &Stamps) -> Option<&Path> {
+        self.0.iter().find(|(path, stamp)| other.0.get(*path) != Some(stamp)).map(|(path, _)| path.as_path())
+    }
+
     /// Looks at the same paths again.
     pub fn again(&self) -> Self {
         Stamps::of(self.0.keys().map(PathBuf::as_path))
@@ -112,14 +117,14 @@ impl Watch {
             .collect();
     }
 
-    /// Waits until some input differs from `stamps`.
-    pub async fn changed(&mut self, stamps: &Stamps) {
+    /// Waits until some input differs from `stamps`, and says which: the first of them.
+    pub async fn changed(&mut self, stamps: &Stamps) -> PathBuf {
         self.follow(stamps);
         loop {
             if stamps.again() != *stamps {
                 self.settle().await;
-                if stamps.again() != *stamps {
-                    return;
+                if let Some(path) = stamps.first_difference(&stamps.again()) {
+                    return path.to_owned();
                 }
             }
             let _ = time::timeout(SLOW_LOOK, self.notice()).await;
