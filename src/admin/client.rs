@@ -72,7 +72,7 @@ async fn answer<T: DeserializeOwned>(socket: &Path, request: reqwest::RequestBui
         status: status.as_u16(),
         title: status.to_string(),
         detail: String::from_utf8_lossy(&body).into_owned(),
-        problems: Vec::new(),
+        ..ProblemSaid::default()
     });
     Err(ClientError::Refused(Box::new(said)))
 }

@@ -16,16 +16,18 @@ use axum::routing::get;
 use axum::routing::post;
 use tokio::net::UnixListener;
 
-use crate::admin::dto::EndpointStatus;
-use crate::admin::dto::PoolStatus;
+use crate::admin::counted::Counted;
+use crate::admin::dto::ConfigProblem;
+use crate::admin::dto::ConfigStatus;
+use crate::admin::dto::Counts;
 use crate::admin::dto::ProblemSaid;
 use crate::admin::dto::Reloaded;
 use crate::admin::dto::Status;
+use crate::admin::dto::Trouble;
 use crate::admin::explain;
 use crate::admin::explain::Question;
 use crate::admin::explain::Who;
-use crate::health::ledger::Ledger;
-use crate::model::PoolId;
+use crate::admin::when;
 use crate::model::Problem;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
@@ -40,12 +42,18 @@ pub struct Admin {
     keeper: Handle,
     clock: Clock,
     reload: Arc<dyn Fn() -> ReloadOutcome + Send + Sync>,
+    counted: Option<Arc<dyn Counted>>,
 }
 
 impl Admin {
     /// Requests about the worlds of this keeper; `reload` reads all files again.
     pub fn new(keeper: Handle, clock: Clock, reload: impl Fn() -> ReloadOutcome + Send + Sync + 'static) -> Self {
-        Admin { keeper, clock, reload: Arc::new(reload) }
+        Admin { keeper, clock, reload: Arc::new(reload), counted: None }
+    }
+
+    /// The same with `/metrics`, and what else is counted.
+    pub fn counting(self, counted: Arc<dyn Counted>) -> Self {
+        Admin { counted: Some(counted), ..self }
     }
 
     /// Answers requests until the listener's task is dropped.
@@ -54,6 +62,7 @@ impl Admin {
             .route("/v1/explain", get(explained))
             .route("/v1/status", get(status))
             .route("/v1/reload", post(reload))
+            .route("/metrics", get(metrics))
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .fallback(nothing_here)
@@ -70,16 +79,12 @@ struct Failure {
     kind: &'static str,
     title: &'static str,
     detail: String,
-    problems: Vec<String>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl Failure {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Failure { status, kind, title, detail: detail.into(), problems: Vec::new() }
-    }
-
-    fn stopping() -> Self {
-        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping", "the server is stopping")
     }
 }
 
@@ -91,6 +96,7 @@ impl IntoResponse for Failure {
             title: self.title.to_owned(),
             detail: self.detail,
             problems: self.problems,
+            ..ProblemSaid::default()
         };
         (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(said)).into_response()
     }
@@ -134,38 +140,24 @@ async fn explained(
 
 async fn status(State(admin): State<Admin>) -> Response {
     let world = admin.keeper.published.load();
-    let ready = admin.keeper.is_ready();
-    match admin.keeper.ask(pools).await {
-        Ok(pools) => {
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            Json(Status { version, generation: world.generation, ready, pools }).into_response()
-        }
-        Err(_) => Failure::stopping().into_response(),
-    }
-}
-
-fn pools(ledger: &Ledger) -> Vec<PoolStatus> {
-    let model = ledger.model();
-    let status = |(index, pool): (usize, &crate::model::Pool)| {
-        let id = PoolId::from(index);
-        let health = ledger.table().pool(id);
-        let endpoints = model.members(id).map(|(endpoint, said)| {
-            let belief = ledger.belief(endpoint);
-            EndpointStatus {
-                address: said.address.to_string(),
-                standing: belief.standing().words().to_owned(),
-                last: belief.last().map(|last| last.result.to_string()),
-            }
-        });
-        PoolStatus {
-            pool: pool.name.clone(),
-            region: model.region(pool.region).name.clone(),
-            up: health.usable,
-            healthy: health.healthy,
-            endpoints: endpoints.collect(),
-        }
-    };
-    model.pools.iter().enumerate().map(status).collect()
+    let (model, zones) = (&world.snapshot.model, world.snapshot.zones.iter().len());
+    let counts = Counts { vips: model.vips.len(), zones, ..Counts::default() };
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: world.generation,
+        ready: admin.keeper.is_ready(),
+        started: when::said(admin.clock.started_at()),
+        now: when::said(admin.clock.now()),
+        config: ConfigStatus { file: String::new(), last_reload: None },
+        suspicion: None,
+        counts,
+        regions: Vec::new(),
+        trouble: Trouble::default(),
+        overrides: Vec::new(),
+        overrides_more: 0,
+        queries: None,
+    })
+    .into_response()
 }
 
 async fn reload(State(admin): State<Admin>) -> Response {
@@ -175,7 +167,7 @@ async fn reload(State(admin): State<Admin>) -> Response {
             let detail = "the running configuration is unchanged";
             let mut failure =
                 Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "reload", "The reload was refused", detail);
-            failure.problems = problems.iter().map(ToString::to_string).collect();
+            failure.problems = problems.iter().map(ConfigProblem::from).collect();
             failure.into_response()
         }
     }
@@ -185,6 +177,16 @@ async fn ready(State(admin): State<Admin>) -> Response {
     match admin.keeper.is_ready() {
         true => "ready\n".into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the first round of probes is not over\n").into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    match &admin.counted {
+        None => nothing_here().await,
+        Some(counted) => {
+            let page = counted.exposition();
+            ([(header::CONTENT_TYPE, page.content_type)], page.text).into_response()
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! The shapes of the admin API. They are a border: converted by hand from what the server knows, stable for those who
-//! read them, and read back by our own command line.
+//! What a client would be answered, step by step, as `explain` tells it.
 
 use serde::Deserialize;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// `GET /v1/explain`: what a client would be answered, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The name asked for, absolute.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct Explanation {
 }
 
 /// The client of an explanation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ClientSaid {
     /// `81.2.69.0/24`; absent when the client was placed by hand.
     pub prefix: Option<String>,
@@ -30,7 +30,7 @@ pub struct ClientSaid {
 }
 
 /// Every step of a decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionSaid {
     /// The VIP, which is the end of a CNAME chain or a wildcard when it is not the name asked for.
     pub vip: String,
@@ -61,7 +61,7 @@ pub struct DecisionSaid {
 }
 
 /// Where a client is, and who says so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LocateSaid {
     /// A database's file name, a custom network's name, or how it was placed by hand; absent when nobody knows.
     pub source: Option<String>,
@@ -78,7 +78,7 @@ pub struct LocateSaid {
 }
 
 /// A rule that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleSaid {
     /// Its number, from 1.
     pub number: usize,
@@ -93,7 +93,7 @@ pub struct RuleSaid {
 }
 
 /// A pool as a place orders it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct OrderSaid {
     /// The pool.
     pub pool: String,
@@ -106,7 +106,7 @@ pub struct OrderSaid {
 }
 
 /// A draw by weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DrawSaid {
     /// Pools and weights.
     pub members: Vec<(String, u32)>,
@@ -119,7 +119,7 @@ pub struct DrawSaid {
 }
 
 /// A pool that was looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolSaid {
     /// The pool.
     pub pool: String,
@@ -138,7 +138,7 @@ pub struct PoolSaid {
 }
 
 /// What would be answered if the pool used failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NextSaid {
     /// The pool that fails.
     pub if_fails: String,
@@ -149,7 +149,7 @@ pub struct NextSaid {
 }
 
 /// The answer on the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerSaid {
     /// `NOERROR`, `NXDOMAIN`…
     pub rcode: String,
@@ -159,67 +159,4 @@ pub struct AnswerSaid {
     pub records: Vec<String>,
     /// The ECS scope returned, if any.
     pub scope: Option<u8>,
-}
-
-/// `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The program's version.
-    pub version: String,
-    /// Counts reloads, from 1.
-    pub generation: u64,
-    /// Whether the first round of probes is over.
-    pub ready: bool,
-    /// Every pool.
-    pub pools: Vec<PoolStatus>,
-}
-
-/// A pool in [`Status`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PoolStatus {
-    /// The pool.
-    pub pool: String,
-    /// Its region.
-    pub region: String,
-    /// Whether it is answered.
-    pub up: bool,
-    /// How many of its endpoints are up.
-    pub healthy: u32,
-    /// Its endpoints.
-    pub endpoints: Vec<EndpointStatus>,
-}
-
-/// An endpoint in [`Status`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EndpointStatus {
-    /// Its address.
-    pub address: String,
-    /// `up`, `down`, `unknown`, as observed.
-    pub standing: String,
-    /// The last result, `L4CON connection refused`.
-    pub last: Option<String>,
-}
-
-/// `POST /v1/reload`, done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reloaded {
-    /// What queries see now.
-    pub generation: u64,
-}
-
-/// A failure (RFC 9457): `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProblemSaid {
-    /// What kind of failure, as a stable word behind `urn:rhumb:problem:`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// The kind in words.
-    pub title: String,
-    /// This failure in words.
-    pub detail: String,
-    /// Everything that is wrong, a line each, where there is more to say.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
 }

@@ -1,0 +1,104 @@
+//! Pools and their endpoints.
+
+use serde::Deserialize;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::admin::dto::Override;
+
+/// Endpoints of one region that serve the same thing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pool {
+    /// `eu-web`.
+    pub name: String,
+    /// The region it is in.
+    pub region: String,
+    /// Whether it is answered.
+    pub up: bool,
+    /// What counts, orders for the pool and its region considered: `up`, `down`, `drain`, `maint`, `forced-up`,
+    /// `forced-down`.
+    pub effective: String,
+    /// The order in force, of the pool or of its region.
+    pub order: Option<String>,
+    /// Whose order that is: `pool/eu-web` or `region/eu-west`.
+    pub order_of: Option<String>,
+    /// How many of its endpoints may be answered.
+    pub healthy: u32,
+    /// How many it has.
+    pub endpoints: u32,
+    /// Fewer than this: the pool is down.
+    pub min_healthy: u32,
+    /// How its endpoints are probed; absent when nothing probes them.
+    pub check: Option<String>,
+    /// How endpoints are chosen: `weighted`, `hash`…
+    pub balance: String,
+    /// Where its clients go when it is down.
+    pub fallback: Option<String>,
+    /// Every order for the pool itself, planned ones too.
+    pub overrides: Vec<Override>,
+    /// Its endpoints; only where one pool was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Endpoint>>,
+    /// The VIPs that may answer from it, at most a hundred; only where one pool was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vips: Option<Vec<String>>,
+}
+
+/// One address, member of a pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoint {
+    /// Pool and address, as orders name it: `eu-web/192.0.2.10`.
+    pub name: String,
+    /// Its pool.
+    pub pool: String,
+    /// Its region.
+    pub region: String,
+    /// Its address.
+    pub address: String,
+    /// The port that probes use when the check names none.
+    pub port: Option<u16>,
+    /// Whether it may be answered now, as far as it is concerned; its pool may still be down or drained.
+    pub up: bool,
+    /// What probes find: `up`, `down`, `unknown`.
+    pub observed: String,
+    /// The order in force, of the endpoint, its pool or its region: `drain`, `maint`, `forced-up`, `forced-down`.
+    pub order: Option<String>,
+    /// Whose order that is: `endpoint/eu-web/192.0.2.10`, `pool/eu-web` or `region/eu-west`.
+    pub order_of: Option<String>,
+    /// What counts of both.
+    pub effective: String,
+    /// Since when `observed` is so.
+    pub since: String,
+    /// The last probe; absent when none has ended, or nothing probes it.
+    pub last: Option<LastProbe>,
+    /// Its share in the pool.
+    pub weight: Weight,
+    /// Every order for the endpoint itself, planned ones too.
+    pub overrides: Vec<Override>,
+}
+
+/// The last probe of an endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LastProbe {
+    /// Whether it passed.
+    pub passed: bool,
+    /// Where it ended, as HAProxy has it: `L7OK`, `L4CON`.
+    pub code: String,
+    /// The same in words: `connection refused`, `status 503`.
+    pub words: String,
+    /// How long it took.
+    pub milliseconds: f64,
+    /// When it ended.
+    pub at: String,
+    /// How many in a row, with this one, came to the same verdict.
+    pub in_a_row: u32,
+}
+
+/// A weight, as written and as it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Weight {
+    /// As the configuration has it.
+    pub configured: u32,
+    /// As it counts: an operator's, if one is in force.
+    pub effective: u32,
+}
