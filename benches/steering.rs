@@ -56,7 +56,12 @@ fn model() -> Model {
     let mut members = Vec::new();
     for (at, (name, lat, lon)) in places.into_iter().enumerate() {
         let (pool, region) = (PoolId::from(at), RegionId::from(at));
-        model.regions.push(Region { name: name.into(), label: name.into(), location: Some(Location { lat, lon }) });
+        model.regions.push(Region {
+            name: name.into(),
+            label: name.into(),
+            location: Some(Location { lat, lon }),
+            capacity: None,
+        });
         for host in 1..=2 {
             for address in [format!("192.0.{at}.{host}"), format!("2001:db8:{at}::{host}")] {
                 model.endpoints.push(Endpoint { pool, address: address.parse().unwrap(), port: None, weight: 1 });

@@ -38,7 +38,7 @@ fn model() -> Model {
     let mut model = Model { geo: settings(), ..Model::default() };
     for (at, (name, (lat, lon))) in CONTINENTS.iter().zip(places).enumerate() {
         let location = Some(Location { lat, lon });
-        model.regions.push(Region { name: name.to_string(), label: name.to_string(), location });
+        model.regions.push(Region { name: name.to_string(), label: name.to_string(), location, capacity: None });
         for address in [format!("192.0.2.{at}"), format!("2001:db8::{at}")] {
             let pool = PoolId::from(at);
             model.endpoints.push(Endpoint { pool, address: address.parse().unwrap(), port: None, weight: 1 });

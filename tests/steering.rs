@@ -35,7 +35,7 @@ impl World {
 
     fn region(&mut self, name: &str, lat: f64, lon: f64) -> &mut Self {
         let location = Some(Location { lat, lon });
-        self.model.regions.push(Region { name: name.into(), label: name.into(), location });
+        self.model.regions.push(Region { name: name.into(), label: name.into(), location, capacity: None });
         self
     }
 

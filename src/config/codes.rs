@@ -81,3 +81,5 @@ pub const COVERED: &str = "W0104";
 pub const NO_HOST: &str = "W0105";
 /// Every weight is 0.
 pub const NO_WEIGHT: &str = "W0106";
+/// A file that is read already is included again.
+pub const INCLUDED_TWICE: &str = "W0107";

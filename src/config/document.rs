@@ -22,8 +22,10 @@ use super::source::Written;
 pub enum Value {
     /// `"text"`.
     Text(String),
-    /// `1`; one that 64 bits do not hold is kept as the nearest that they do, which is out of every range.
+    /// `1`.
     Integer(i64),
+    /// An integer that 64 bits do not hold, as it was written: out of every range.
+    Huge(String),
     /// `1.5`.
     Float(f64),
     /// `true`.
@@ -41,7 +43,7 @@ impl Value {
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Text(_) => "a text",
-            Value::Integer(_) => "an integer",
+            Value::Integer(_) | Value::Huge(_) => "an integer",
             Value::Float(_) => "a number",
             Value::Flag(_) => "true or false",
             Value::Date => "a date",
@@ -106,7 +108,7 @@ fn written(sources: &Sources, file: FileId, spanned: Spanned<DeValue<'_>>) -> Wr
     let span: Span = sources.span(file, spanned.span());
     let value = match spanned.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) => Value::Integer(integer(&number)),
+        DeValue::Integer(number) => integer(&number).map_or_else(|| huge(sources, span), Value::Integer),
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Value::Flag(flag),
         DeValue::Datetime(_) => Value::Date,
@@ -116,9 +118,17 @@ fn written(sources: &Sources, file: FileId, spanned: Spanned<DeValue<'_>>) -> Wr
     Written { value, span }
 }
 
-fn integer(number: &DeInteger<'_>) -> i64 {
-    let text = number.as_str();
-    i64::from_str_radix(text, number.radix()).unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX })
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// The parser leaves signs, underscores and `0x` out; people look for what they wrote.
+fn huge(sources: &Sources, span: Span) -> Value {
+    /// Enough to be recognized by.
+    const SHOWN_CHARS_MAX: usize = 40;
+    let text = sources.text_at(span);
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    Value::Huge(if shown.len() < text.len() { shown + "…" } else { shown })
 }
 
 #[cfg(test)]
@@ -141,6 +151,15 @@ mod tests {
         assert_eq!(names, ["b", "a"]);
         let Value::Table(b) = &pools.entries[0].1.value else { panic!() };
         assert_eq!(b.entries[0].1.value, Value::Integer(1000));
+    }
+
+    #[test]
+    fn an_integer_of_more_than_64_bits_is_kept_as_written() {
+        let table = read("a = -9_223_372_036_854_775_809\nb = 0x8000000000000000\nc = -9223372036854775808").0.unwrap();
+        let values: Vec<&Value> = table.entries.iter().map(|(_, value)| &value.value).collect();
+        assert_eq!(*values[0], Value::Huge("-9_223_372_036_854_775_809".into()));
+        assert_eq!(*values[1], Value::Huge("0x8000000000000000".into()));
+        assert_eq!(*values[2], Value::Integer(i64::MIN));
     }
 
     #[test]

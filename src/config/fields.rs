@@ -417,6 +417,10 @@ fn wrong_number(reports: &mut Reports<'_>, span: Span, what: &str, takes: &str, 
             let fact = format!("{what} is {number}, and takes {takes}");
             reports.error(codes::RANGE, span, fact).label("out of range");
         }
+        Value::Huge(number) => {
+            let fact = format!("{what} is {number}, and takes {takes}");
+            reports.error(codes::RANGE, span, fact).label("out of range");
+        }
         other => {
             let help = matches!(other, Value::Text(text) if text.parse::<i64>().is_ok())
                 .then(|| "leave the quotation marks out".to_owned());

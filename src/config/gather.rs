@@ -3,6 +3,7 @@
 //! The same key in two files is an error that names both places: which of them counts must not depend on the order of
 //! file names. `[[geo.network]]` may be spread over files, since it has no keys to clash.
 
+use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -33,9 +34,10 @@ pub fn gather(main: &Path, files: &mut dyn Files, sources: &mut Sources) -> (Opt
         None => Default::default(),
     };
     problems.extend(wrong);
+    let mut again = Vec::new();
     for (path, from) in included {
         match read_text(&path, files) {
-            Ok(_) if sources.text(&path).is_some() => {}
+            Ok(_) if sources.paths().any(|known| is_same(known, &path)) => again.push((path, from)),
             Ok(text) => tables.push(parsed(path, text, sources, &mut problems)),
             Err(problem) if problem.code == codes::FILE => {
                 let help = "create it, take it out of `include`, or write a pattern with `*`, which may match nothing";
@@ -50,8 +52,32 @@ pub fn gather(main: &Path, files: &mut dyn Files, sources: &mut Sources) -> (Opt
     for (at, table) in tables.into_iter().enumerate() {
         merge(&mut reports, &mut whole, table, at > 0);
     }
+    for (path, from) in again {
+        let what = if is_same(&path, main) { "this file itself" } else { "a file that is included already" };
+        let fact = format!("`include` names {what}: {}", path.display());
+        reports
+            .warning(codes::INCLUDED_TWICE, from, fact)
+            .label("read once")
+            .help("take it out, or write a pattern that does not match it".to_owned());
+    }
     problems.extend(reports.finish());
     (Some(whole), problems)
+}
+
+/// Whether two paths lead to one file, as far as their text tells: `./a.toml` and `conf.d/../a.toml` are `a.toml`.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let plain = |path: &Path| {
+        let mut parts: Vec<Component<'_>> = Vec::new();
+        for part in path.components() {
+            match (part, parts.last()) {
+                (Component::CurDir, _) => {}
+                (Component::ParentDir, Some(Component::Normal(_))) => drop(parts.pop()),
+                _ => parts.push(part),
+            }
+        }
+        parts.iter().collect::<PathBuf>()
+    };
+    plain(a) == plain(b)
 }
 
 fn one(path: &Path, files: &mut dyn Files, sources: &mut Sources, problems: &mut Vec<Problem>) -> Option<Table> {

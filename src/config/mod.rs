@@ -24,6 +24,7 @@ use std::path::Path;
 
 use crate::model::Model;
 use crate::model::Problem;
+use crate::model::Severity;
 
 pub use source::Sources;
 
@@ -98,7 +99,7 @@ pub fn load(main: &Path, files: &mut dyn Files) -> Result<Loaded, Box<Refused>> 
                 check::check(&mut reports, &spec, files)
             }
         };
-        let any_error = !problems.is_empty() || reports.any_error();
+        let any_error = problems.iter().any(|p| p.severity == Severity::Error) || reports.any_error();
         problems.extend(reports.finish());
         (model, problems, any_error)
     };

@@ -84,6 +84,15 @@ impl Sources {
         &self.files[file.0].text
     }
 
+    /// What was written at a span.
+    pub fn text_at(&self, span: Span) -> &str {
+        let text = self.source(span).and_then(|source| {
+            let (start, end) = (span.start.checked_sub(source.start)?, span.end.checked_sub(source.start)?);
+            source.text.get(start as usize..end as usize)
+        });
+        text.unwrap_or_default()
+    }
+
     /// The path of a file.
     pub fn path_of(&self, file: FileId) -> &Path {
         &self.files[file.0].path

@@ -232,7 +232,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn regions() -> Vec<Region> {
-        let region = |name: &str| Region { name: name.to_owned(), label: name.to_owned(), location: None };
+        let region =
+            |name: &str| Region { name: name.to_owned(), label: name.to_owned(), location: None, capacity: None };
         vec![region("eu-west"), region("us-east")]
     }
 

@@ -14,6 +14,9 @@ pub struct Region {
     pub label: String,
     /// Where it is; geoproximity and "nearest" need it.
     pub location: Option<Location>,
+    /// How much it bears, in the unit in which demand is told (queries a second, users); `simulate` alone reads it. Nothing
+    /// is shed by it.
+    pub capacity: Option<u64>,
 }
 
 /// Endpoints of one region that serve the same thing.

@@ -29,6 +29,7 @@ pub fn regions(spec: &Spec) -> Vec<Region> {
         name: named.name.value.clone(),
         label: named.value.label.as_ref().map_or_else(|| named.name.value.clone(), |w| w.value.clone()),
         location: named.value.location.as_ref().map(|w| w.value),
+        capacity: named.value.capacity.as_ref().map(|w| w.value),
     };
     spec.regions.iter().map(region).collect()
 }

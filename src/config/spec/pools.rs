@@ -21,7 +21,12 @@ pub struct Region {
     pub location: Option<Written<Location>>,
     /// Whether a location was written, readable or not.
     pub has_location: bool,
+    /// How much it bears.
+    pub capacity: Option<Written<u64>>,
 }
+
+/// Ten to the fifteenth: larger figures are typing errors, and sums of smaller ones are exact.
+const CAPACITY_MAX: u64 = 1_000_000_000_000_000;
 
 impl Region {
     /// Reads one region.
@@ -29,8 +34,9 @@ impl Region {
         let has_location = fields.has("location");
         let label = fields.form(reports, "label", &forms::TEXT);
         let location = fields.location(reports, "location");
-        fields.finish(reports, &["capacity"]);
-        Region { label, location, has_location }
+        let capacity = fields.integer(reports, "capacity", 1..=CAPACITY_MAX);
+        fields.finish(reports, &[]);
+        Region { label, location, has_location, capacity }
     }
 }
 
