@@ -6,6 +6,7 @@ pub mod client;
 pub mod counted;
 pub mod dto;
 pub mod explain;
+pub mod messages;
 pub mod render;
 pub mod routes;
 pub mod socket;

@@ -3,13 +3,14 @@
 //! What it prints goes to standard output: the problems are what was asked for.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
 use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
+pub use crate::cmd::terminal::colour;
+pub use crate::cmd::terminal::print;
+use crate::cmd::terminal::tell;
 use crate::config::Sources;
 use crate::config::problem;
 use crate::config::problem::Count;
@@ -56,7 +57,7 @@ pub fn run(args: Args) -> Exit {
 pub fn print_refusal(problems: &[Problem], sources: &Sources) {
     let last = Count::of(problems).to_string();
     let format = problem::Format::Text { colour: colour(&std::io::stderr()) };
-    eprint!("{}", drawn(problems, format, &last, sources));
+    tell(drawn(problems, format, &last, sources).trim_end());
 }
 
 /// The last line when something cannot be served; whatever serves now is not touched by a check or a refused reload.
@@ -94,14 +95,4 @@ fn drawn(problems: &[Problem], format: problem::Format, last: &str, sources: &So
         }
     };
     problem::show(problems, format, last, &mut lines)
-}
-
-/// Colours belong on a terminal, unless `NO_COLOR` says otherwise (no-color.org).
-pub fn colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// A reader that has gone away, such as `head`, is no failure of ours.
-pub fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Exit {
         match demo::run(wishes).await {
             Ok(()) => Exit::Done,
             Err(sentence) => {
-                eprintln!("error: {sentence}");
+                crate::cmd::terminal::tell(format!("error: {sentence}"));
                 Exit::Failed
             }
         }

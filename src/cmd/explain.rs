@@ -1,17 +1,15 @@
 //! `rhumb explain`: what a client would be answered, and why.
 
-use std::path::PathBuf;
-
-use crate::admin::client;
 use crate::admin::dto::Explanation;
 use crate::admin::explain;
 use crate::admin::explain::Question;
 use crate::admin::explain::Who;
 use crate::admin::render;
-use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
-use crate::cmd::admin_socket;
 use crate::cmd::check;
+use crate::cmd::remote::Server;
+use crate::cmd::terminal;
+use crate::cmd::terminal::tell;
 use crate::health::table::HealthTable;
 use crate::runtime::clock::Clock;
 use crate::runtime::load;
@@ -40,29 +38,22 @@ pub struct Args {
     #[arg(long, value_name = "WHAT")]
     down: Vec<String>,
     /// From the files, with everything taken to be up, instead of from the running server
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["socket", "server"])]
     offline: bool,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-    /// The admin socket; the configuration's when not given
-    #[arg(long, value_name = "PATH", conflicts_with = "offline")]
-    socket: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigFile,
+    server: Server,
 }
 
 /// Runs it.
 pub fn run(args: Args) -> Exit {
     let explained = if args.offline { from_files(&args) } else { from_server(&args) };
     match explained {
-        Ok(explanation) if args.json => {
-            let text = serde_json::to_string_pretty(&explanation).expect("the shape has only text and numbers");
-            check::print(&(text + "\n"));
+        Ok(explanation) if args.server.json => {
+            terminal::print_json(&explanation);
             Exit::Done
         }
         Ok(explanation) => {
-            check::print(&render::explanation(&explanation));
+            terminal::print(&render::explanation(&explanation));
             Exit::Done
         }
         Err(exit) => exit,
@@ -70,13 +61,13 @@ pub fn run(args: Args) -> Exit {
 }
 
 fn usage(sentence: &str) -> Exit {
-    eprintln!("error: {sentence}");
+    tell(format!("error: {sentence}"));
     Exit::Usage
 }
 
 fn from_files(args: &Args) -> Result<Explanation, Exit> {
     let who = Who::read(args.client.as_deref(), args.geo.as_deref(), args.at.as_deref()).map_err(|e| usage(&e))?;
-    let loaded = load::load(&args.config.config, None).map_err(|refused| {
+    let loaded = load::load(&args.server.config.config, None).map_err(|refused| {
         check::print_refusal(&refused.problems, &refused.sources);
         Exit::Invalid
     })?;
@@ -88,7 +79,6 @@ fn from_files(args: &Args) -> Result<Explanation, Exit> {
 }
 
 fn from_server(args: &Args) -> Result<Explanation, Exit> {
-    let socket = admin_socket::find(args.socket.as_deref(), &args.config)?;
     let down = args.down.join(",");
     let mut query = vec![("name", args.name.as_str()), ("type", args.rtype.as_str())];
     let optional = [("client", args.client.as_deref()), ("geo", args.geo.as_deref()), ("at", args.at.as_deref())];
@@ -96,6 +86,5 @@ fn from_server(args: &Args) -> Result<Explanation, Exit> {
     if !down.is_empty() {
         query.push(("down", &down));
     }
-    crate::cmd::block_on(client::get(&socket, "/v1/explain", &query))
-        .map_err(|error| admin_socket::failed(error, "start it, or use --offline"))
+    args.server.get("/v1/explain", &query, "start it, or use --offline")
 }

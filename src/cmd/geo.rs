@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -13,6 +12,9 @@ use serde_json::json;
 
 use crate::cmd::Exit;
 use crate::cmd::check;
+use crate::cmd::remote::reason;
+use crate::cmd::terminal::print;
+use crate::cmd::terminal::tell;
 use crate::config;
 use crate::config::Sources;
 use crate::geo::atlas::Atlas;
@@ -113,7 +115,7 @@ impl Failure {
                 Exit::Invalid
             }
             Failure::Write(path, error) => {
-                eprintln!("cannot write {}: {error}", path.display());
+                tell(format!("error: cannot write {}: {}", path.display(), reason(&error)));
                 Exit::Failed
             }
         }
@@ -281,7 +283,8 @@ fn build(args: Build) -> Result<Exit, Failure> {
     let (built, from) = country_database(&args.country, &bytes, &args.description)?;
     replace(&args.out, &built).map_err(|error| Failure::Write(args.out.clone(), error))?;
     let size = built.len();
-    println!("{}: {size} bytes from {} networks, built {}", args.out.display(), from.networks, date(from.build_epoch));
+    let (out, networks, built) = (args.out.display(), from.networks, date(from.build_epoch));
+    print(&format!("{out}: {size} bytes from {networks} networks, built {built}\n"));
     Ok(Exit::Done)
 }
 
@@ -308,11 +311,6 @@ pub fn date(epoch_seconds: u64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// A reader that has gone away, such as `head`, is no failure of ours.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub mod admin_socket;
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod explain;
 pub mod geo;
+pub mod help;
+pub mod man;
 pub mod reload;
+pub mod remote;
+pub mod schema;
 pub mod serve;
+pub mod terminal;
 pub mod zone;
 
 /// How a command ends.
@@ -41,12 +46,17 @@ impl From<Exit> for ExitCode {
 
 /// GeoDNS global traffic manager: steers each client to a healthy region.
 #[derive(Debug, Parser)]
-#[command(name = "rhumb", version, about, disable_help_subcommand = true)]
+#[command(name = "rhumb", version, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Colour what is printed: auto, always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(hide_possible_values = true, display_order = 1000)]
+    color: terminal::Colour,
     #[command(subcommand)]
     verb: Verb,
 }
 
+// What stands under which heading of `rhumb --help` is said in `help`.
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the server in the foreground
@@ -63,28 +73,51 @@ enum Verb {
     Geo(geo::Args),
     /// Check a zone's master file
     Zone(zone::Args),
+    /// Print what completes these commands in a shell
+    Completions(completions::Args),
+    /// Print the manual, or write a page for each command
+    Man(man::Args),
+    /// Print the JSON schema of the configuration, or the API's OpenAPI document
+    Schema(schema::Args),
 }
 
 /// Where the configuration is; every verb that reads it takes this.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConfigFile {
     /// The configuration file
-    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "rhumb.toml")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "rhumb.toml", env = "RHUMB_CONFIG")]
+    #[arg(hide_env_values = true)]
     pub config: PathBuf,
+}
+
+/// The whole command line, as help, manual and completions show it.
+pub fn command() -> clap::Command {
+    help::grouped(Cli::command())
 }
 
 /// Reads the command line, runs the verb, and gives its exit code.
 pub fn main() -> ExitCode {
-    let exit = match Cli::parse().verb {
-        Verb::Serve(args) => serve::run(args),
-        Verb::Demo(args) => demo::run(args),
-        Verb::Check(args) => check::run(args),
-        Verb::Reload(args) => reload::run(args),
-        Verb::Explain(args) => explain::run(args),
-        Verb::Geo(args) => geo::run(args),
-        Verb::Zone(args) => zone::run(args),
-    };
-    exit.into()
+    let read = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = read.unwrap_or_else(|said| said.exit());
+    terminal::wish(cli.color);
+    cli.verb.run().into()
+}
+
+impl Verb {
+    fn run(self) -> Exit {
+        match self {
+            Verb::Serve(args) => serve::run(args),
+            Verb::Demo(args) => demo::run(args),
+            Verb::Check(args) => check::run(args),
+            Verb::Reload(args) => reload::run(args),
+            Verb::Explain(args) => explain::run(args),
+            Verb::Geo(args) => geo::run(args),
+            Verb::Zone(args) => zone::run(args),
+            Verb::Completions(args) => completions::run(args),
+            Verb::Man(args) => man::run(args),
+            Verb::Schema(args) => schema::run(args),
+        }
+    }
 }
 
 /// Runs what waits, on as many threads as there are cores.

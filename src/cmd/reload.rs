@@ -1,40 +1,43 @@
 //! `rhumb reload`: read all files again, and wait until queries see it.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::admin::client;
+use crate::admin::client::Client;
 use crate::admin::client::ClientError;
 use crate::admin::dto::Reloaded;
-use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
-use crate::cmd::admin_socket;
+use crate::cmd::duration;
+use crate::cmd::remote;
+use crate::cmd::remote::Server;
+use crate::cmd::terminal;
+use crate::cmd::terminal::tell;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The admin socket; the configuration's when not given
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    /// How long to wait for the answer; the reload goes on all the same
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    wait: Duration,
     #[command(flatten)]
-    config: ConfigFile,
+    server: Server,
 }
 
 /// Runs it.
 pub fn run(args: Args) -> Exit {
-    let socket = match admin_socket::find(args.socket.as_deref(), &args.config) {
-        Ok(socket) => socket,
-        Err(exit) => return exit,
-    };
-    match crate::cmd::block_on(client::post::<Reloaded>(&socket, "/v1/reload")) {
+    args.server.run(async |client: &Client| match client.post::<Reloaded>("/v1/reload", Some(args.wait)).await {
+        Ok(reloaded) if args.server.json => {
+            terminal::print_json(&reloaded);
+            Ok(Exit::Done)
+        }
         Ok(reloaded) => {
-            println!("reloaded: generation {}", reloaded.generation);
-            Exit::Done
+            terminal::print(&format!("reloaded: generation {}\n", reloaded.generation));
+            Ok(Exit::Done)
         }
         Err(ClientError::Refused(said)) if said.kind.ends_with(":reload") => {
-            said.problems.iter().for_each(|problem| eprintln!("{problem}"));
-            eprintln!("error: the reload was refused; {}", said.detail);
-            Exit::Invalid
+            said.problems.iter().for_each(tell);
+            tell(format!("error: the reload was refused; {}", said.detail));
+            Ok(Exit::Invalid)
         }
-        Err(error) => admin_socket::failed(error, "start it first"),
-    }
+        Err(error) => Err(remote::failed(error, remote::START_IT)),
+    })
 }

@@ -1,0 +1,221 @@
+//! Which server is asked, how, and what is said when it does not answer or says no. Every verb that asks a running
+//! server takes these arguments and goes through these methods.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admin::client::Client;
+use crate::admin::client::ClientError;
+use crate::admin::client::Remote;
+use crate::admin::dto::ProblemSaid;
+use crate::cmd::ConfigFile;
+use crate::cmd::Exit;
+use crate::cmd::check;
+use crate::cmd::terminal::tell;
+use crate::runtime::config_files::ConfigFiles;
+
+/// Where the server is, and how its answer is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Server {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The admin socket [default: the configuration's] [env: RHUMB_SOCKET]
+    #[arg(long, value_name = "PATH", help_heading = "Server", conflicts_with = "server")]
+    socket: Option<PathBuf>,
+    /// The admin API, as in http://127.0.0.1:8853 [env: RHUMB_SERVER]
+    #[arg(long, value_name = "URL", help_heading = "Server", value_parser = url)]
+    server: Option<String>,
+    /// The file that holds the token for --server; changes need one [env: RHUMB_TOKEN_FILE]
+    #[arg(long, value_name = "FILE", help_heading = "Server", conflicts_with = "socket")]
+    token_file: Option<PathBuf>,
+    /// Roots to trust for an https URL, as PEM; the system's unless told
+    #[arg(long, value_name = "FILE", help_heading = "Server", requires = "server")]
+    ca_file: Option<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Names a server for those who have no `rhumb.toml` at hand.
+const SAY_WHERE: &str = "say where the server is: -c FILE, --socket PATH or --server URL";
+
+fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if !rest.trim_end_matches('/').is_empty() => Ok(text.to_owned()),
+        _ => Err("write http://ADDRESS:PORT or https://NAME:PORT".to_owned()),
+    }
+}
+
+impl Server {
+    /// Runs a verb that waits for the server.
+    pub fn run(&self, verb: impl AsyncFnOnce(&Client) -> Result<Exit, Exit>) -> Exit {
+        match self.client() {
+            Ok(client) => crate::cmd::block_on(async { verb(&client).await.unwrap_or_else(|exit| exit) }),
+            Err(exit) => exit,
+        }
+    }
+
+    /// The server that is meant: what the command line says, else the environment, else the configuration.
+    ///
+    /// # Errors
+    /// After saying why there is none.
+    pub fn client(&self) -> Result<Client, Exit> {
+        let client = match (&self.socket, &self.server) {
+            (Some(socket), _) => Client::of_socket(socket),
+            (None, Some(url)) => Client::of_url(self.remote(url)?),
+            (None, None) => match (environment("RHUMB_SOCKET"), environment("RHUMB_SERVER")) {
+                (Some(socket), _) => Client::of_socket(Path::new(&socket)),
+                (None, Some(server)) => {
+                    let server = url(&server).map_err(|why| {
+                        tell(format!("error: RHUMB_SERVER is `{server}`; {why}"));
+                        Exit::Usage
+                    })?;
+                    Client::of_url(self.remote(&server)?)
+                }
+                (None, None) => Client::of_socket(&self.configured()?),
+            },
+        };
+        client.map_err(|error| failed(error, SAY_WHERE))
+    }
+
+    fn remote(&self, url: &str) -> Result<Remote, Exit> {
+        let file = self.token_file.clone().or_else(|| environment("RHUMB_TOKEN_FILE").map(PathBuf::from));
+        let token = file.map(|path| token(&path)).transpose()?;
+        let roots = self.ca_file.as_ref().map(|path| read(path, "--ca-file")).transpose()?;
+        Ok(Remote { url: url.to_owned(), token, roots })
+    }
+
+    /// The socket that the configuration names.
+    ///
+    /// A configuration that cannot be served may still name it: a server that runs on an earlier version of the file
+    /// can be asked all the same.
+    fn configured(&self) -> Result<PathBuf, Exit> {
+        let path = &self.config.config;
+        let (model, refused) = match crate::config::load(path, &mut ConfigFiles) {
+            Ok(loaded) => (loaded.model, None),
+            Err(refused) => (refused.partial, Some((refused.problems, refused.sources))),
+        };
+        match (model.admin.socket, refused) {
+            (Some(socket), _) => Ok(socket),
+            (None, Some(_)) if !path.exists() => {
+                tell(format!(
+                    "error: there is no {}, which would name the server's socket; {SAY_WHERE}",
+                    path.display()
+                ));
+                Err(Exit::Usage)
+            }
+            (None, Some((problems, sources))) => {
+                check::print_refusal(&problems, &sources);
+                Err(Exit::Invalid)
+            }
+            (None, None) => {
+                let path = path.display();
+                tell(format!(
+                    "error: {path} has no [admin] socket to ask a running server at; add one, or give --socket"
+                ));
+                Err(Exit::Usage)
+            }
+        }
+    }
+
+    /// Asks with GET; `way_out` is what helps when nobody answers.
+    ///
+    /// # Errors
+    /// After saying why.
+    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)], way_out: &str) -> Result<T, Exit> {
+        let client = self.client()?;
+        crate::cmd::block_on(client.get(path, query)).map_err(|error| failed(error, way_out))
+    }
+
+    /// Orders with PUT.
+    ///
+    /// # Errors
+    /// After saying why.
+    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Exit> {
+        let client = self.client()?;
+        crate::cmd::block_on(client.put(path, body)).map_err(|error| failed(error, START_IT))
+    }
+
+    /// Orders with POST.
+    ///
+    /// # Errors
+    /// After saying why.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Exit> {
+        let client = self.client()?;
+        crate::cmd::block_on(client.post_body(path, body)).map_err(|error| failed(error, START_IT))
+    }
+
+    /// Takes back with DELETE.
+    ///
+    /// # Errors
+    /// After saying why.
+    pub fn delete<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, Exit> {
+        let client = self.client()?;
+        crate::cmd::block_on(client.delete(path, query)).map_err(|error| failed(error, START_IT))
+    }
+}
+
+/// What helps when nobody answers.
+pub const START_IT: &str =
+    "is it running? Start it with `rhumb serve`, or say where it is: --socket PATH, --server URL";
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read(path: &Path, option: &str) -> Result<Vec<u8>, Exit> {
+    std::fs::read(path).map_err(|error| {
+        tell(format!("error: cannot read {}: {}; {option} names it", path.display(), reason(&error)));
+        Exit::Failed
+    })
+}
+
+/// The words of a system's error, without its number.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.chars().take(1).flat_map(char::to_lowercase).chain(text.chars().skip(1)).collect()
+}
+
+/// A file that holds a token and nothing else.
+fn token(path: &Path) -> Result<String, Exit> {
+    let bytes = read(path, "--token-file")?;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    // What a header can carry (RFC 9110, field-content), in one word.
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        let path = path.display();
+        tell(format!("error: {path} does not hold a token; it takes the secret alone, on one line"));
+        return Err(Exit::Failed);
+    }
+    Ok(text)
+}
+
+/// Says why a request came to nothing; `way_out` is what helps when nobody answers.
+pub fn failed(error: ClientError, way_out: &str) -> Exit {
+    match error {
+        ClientError::Unreachable(sentence) => {
+            tell(format!("error: {sentence}; {way_out}"));
+            Exit::Unreachable
+        }
+        ClientError::Refused(said) => {
+            said.problems.iter().for_each(tell);
+            tell(format!("error: {}", said.detail));
+            meaning(&said)
+        }
+    }
+}
+
+/// The exit code of what a server says.
+fn meaning(said: &ProblemSaid) -> Exit {
+    match said.status {
+        400 => Exit::Usage,
+        409 => Exit::Refused,
+        422 => Exit::Invalid,
+        _ => Exit::Failed,
+    }
+}

@@ -1,0 +1,40 @@
+//! `rhumb schema`: what editors and other programs check a configuration by.
+//!
+//! The document is written by hand, because what it is for is its words; `tests/schema.rs` asks the parser for its keys,
+//! words and ranges and holds the document to them.
+
+use crate::cmd::Exit;
+use crate::cmd::terminal;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub struct Args {
+    /// Of what
+    #[arg(value_enum, default_value = "config")]
+    of: Of,
+}
+
+const AFTER: &str = "\
+Examples:
+  rhumb schema > rhumb.schema.json             then, as the first line of rhumb.toml, for editors that use taplo:
+                                               #:schema ./rhumb.schema.json
+  rhumb schema api                             what --json prints, as schemas of the API's OpenAPI document";
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Of {
+    /// The configuration, as JSON schema 2020-12
+    Config,
+}
+
+/// The JSON schema (2020-12) of the configuration.
+pub const CONFIG: &str = include_str!("config.json");
+
+/// Runs it.
+pub fn run(args: Args) -> Exit {
+    match args.of {
+        Of::Config => terminal::print(CONFIG),
+    };
+    Exit::Done
+}
