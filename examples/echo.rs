@@ -20,7 +20,7 @@ impl Answer for Echo {
     fn view(&self) {}
     fn refresh(&self, (): &mut ()) {}
     fn answer(&self, (): &(), query: &[u8], _: IpAddr, _: Transport, _: u64, out: &mut [u8]) -> Outcome {
-        let outcome = Outcome { bytes: 0, rcode: 0, qtype: 1, vip: None, pool: None, transfer: None };
+        let outcome = Outcome { qtype: 1, ..Outcome::default() };
         let bytes = query.len() + ANSWER.len();
         if query.len() < 12 || query[2] & 0x80 != 0 || bytes > out.len() {
             return outcome;

@@ -31,6 +31,7 @@ use crate::model::VipId;
 use crate::responder::walk::Walk;
 use crate::steering::Client;
 use crate::steering::Draw;
+use crate::steering::Reason;
 use crate::world::World;
 
 /// How a query came, which says how large its answer may be.
@@ -79,10 +80,15 @@ pub struct Outcome {
     pub rcode: u16,
     /// The query's type, 0 when it was not understood.
     pub qtype: u16,
+    /// The zone that holds the question (index into the snapshot's zones); none when no zone does, or nothing was asked of
+    /// one.
+    pub zone: Option<usize>,
     /// The VIP that answered.
     pub vip: Option<VipId>,
     /// The pool its answer came from.
     pub pool: Option<PoolId>,
+    /// Why that pool; meaningless without a VIP.
+    pub reason: Reason,
     /// A zone transfer was asked for and may be had: the transport streams this zone (index into the snapshot's zones)
     /// instead of sending `bytes`.
     pub transfer: Option<usize>,
@@ -165,8 +171,10 @@ impl<'a> Exchange<'a> {
             truncated: false,
             scope: 0,
             error: None,
+            zone: None,
             vip: None,
             pool: None,
+            reason: Reason::default(),
         };
         let transfer = self.decide_kind(name, &mut walk);
         if let Some(opt) = &mut opt {
@@ -260,6 +268,7 @@ impl<'a> Exchange<'a> {
             walk.refuse(rcode::NOTAUTH, extended::NOT_AUTHORITATIVE, "");
             return None;
         };
+        walk.zone = Some(place);
         if !transfer::may(&self.world.snapshot.model.server.transfer_to, self.source) {
             walk.refuse(rcode::REFUSED, extended::PROHIBITED, "");
             return None;
@@ -278,7 +287,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn close(&self, walk: Walk<'_, '_>, opt: Option<Reply<'_>>, limit: usize, transfer: Option<usize>) -> Outcome {
-        let Walk { mut writer, rcode, vip, pool, .. } = walk;
+        let Walk { mut writer, rcode, zone, vip, pool, reason, .. } = walk;
         let counts = writer.counts();
         let mut end = writer.at();
         let mut additional = counts[2];
@@ -300,7 +309,7 @@ impl<'a> Exchange<'a> {
         for (at, word) in out[2..HEADER_BYTES].chunks_exact_mut(2).zip(words) {
             at.copy_from_slice(&word.to_be_bytes());
         }
-        Outcome { bytes: end, rcode, qtype: self.query.qtype, vip, pool, transfer }
+        Outcome { bytes: end, rcode, qtype: self.query.qtype, zone, vip, pool, reason, transfer }
     }
 }
 

@@ -32,7 +32,7 @@ impl Answer for Witness {
     fn view(&self) {}
     fn refresh(&self, (): &mut ()) {}
     fn answer(&self, (): &(), query: &[u8], source: IpAddr, transport: Transport, _: u64, out: &mut [u8]) -> Outcome {
-        let nothing = Outcome { bytes: 0, rcode: 0, qtype: 0, vip: None, pool: None, transfer: None };
+        let nothing = Outcome::default();
         let Ok(asked) = Message::from_vec(query) else { return nothing };
         if asked.metadata.message_type == MessageType::Response {
             return nothing;

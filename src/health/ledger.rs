@@ -15,6 +15,7 @@ use crate::health::probe::ProbeResult;
 use crate::health::schedule::Schedule;
 use crate::health::standings::{EndpointKey, Standings, Subject};
 use crate::health::table::{HealthTable, PoolHealth};
+use crate::health::tally::ProbeTally;
 use crate::health::target::{Job, Target, TargetId, targets};
 use crate::model::{EndpointId, Model, Moment, PoolId};
 
@@ -63,6 +64,7 @@ pub struct Ledger {
     /// Targets of which no probe has ended yet.
     unheard: usize,
     journal: Journal,
+    tally: ProbeTally,
 }
 
 impl Ledger {
@@ -70,6 +72,7 @@ impl Ledger {
     pub fn new(model: Arc<Model>, recalled: &HashMap<EndpointKey, Standing>, seed: u64, now: Moment) -> Self {
         let standings = Standings::recalled(&model, recalled, now);
         let table = HealthTable::new(&model, &standings, now);
+        let tally = ProbeTally::new(&model);
         let mut ledger = Ledger {
             model,
             standings,
@@ -79,6 +82,7 @@ impl Ledger {
             next_id: 0,
             unheard: 0,
             journal: Journal::default(),
+            tally,
         };
         ledger.watch_targets(None, now);
         ledger
@@ -108,6 +112,7 @@ impl Ledger {
         if !std::mem::take(&mut watched.running) {
             return Step::default();
         }
+        self.tally.probed(&self.model, &watched.endpoints, result);
         if !result.reason.is_evidence() {
             self.schedule.again(id, watched.started, now, watched.target.check.interval);
             return Step::default();
@@ -131,6 +136,7 @@ impl Ledger {
     pub fn reloaded(&mut self, model: Arc<Model>, now: Moment) {
         let next = self.standings.carried_over(&self.model, &model, now);
         let former = std::mem::replace(&mut self.standings, next);
+        self.tally = self.tally.carried_over(&self.model, &model);
         self.model = model;
         self.watch_targets(Some(&former), now);
         self.table = HealthTable::new(&self.model, &self.standings, now);
@@ -212,6 +218,11 @@ impl Ledger {
         &self.journal
     }
 
+    /// How many probes ended, and how.
+    pub fn tally(&self) -> &ProbeTally {
+        &self.tally
+    }
+
     /// The target that speaks for an endpoint, if it is probed.
     pub fn target_of(&self, endpoint: EndpointId) -> Option<TargetId> {
         self.watched.iter().find(|(_, watched)| watched.endpoints.contains(&endpoint)).map(|(id, _)| *id)
@@ -274,6 +285,7 @@ impl Ledger {
         *slot = belief;
         let mut step = self.refresh(Subject::Endpoint(id), now);
         if before != after {
+            self.tally.turned(id, after);
             let (kind, name) = self.name(Subject::Endpoint(id));
             let (from, to, reason) = (before.words().into(), after.words().into(), result.to_string());
             let effective = effective.into();

@@ -12,4 +12,5 @@ pub mod table;
 pub mod target;
 pub mod schedule;
 pub mod journal;
+pub mod tally;
 pub mod ledger;

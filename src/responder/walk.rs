@@ -28,6 +28,7 @@ use crate::model::PoolId;
 use crate::model::VipId;
 use crate::steering::Client;
 use crate::steering::Draw;
+use crate::steering::Reason;
 use crate::steering::Silent;
 use crate::steering::Verdict;
 use crate::steering::decide;
@@ -54,8 +55,11 @@ pub(super) struct Walk<'w, 'o> {
     /// In the family of the client's address.
     pub scope: u8,
     pub error: Option<(u16, &'static str)>,
+    /// The zone that holds the question.
+    pub zone: Option<usize>,
     pub vip: Option<VipId>,
     pub pool: Option<PoolId>,
+    pub reason: Reason,
 }
 
 /// Where a name that is looked up stands in the message, and where in it the zone's apex begins.
@@ -100,9 +104,10 @@ impl<'w> Walk<'w, '_> {
     /// Answers from the zones; `name` is the question's and is changed on the way.
     pub fn zones(&mut self, name: &mut NameBuf) {
         let world = self.world;
-        let Some((_, zone)) = self.first_zone(name) else {
+        let Some((place, zone)) = self.first_zone(name) else {
             return self.refuse(rcode::REFUSED, extended::NOT_AUTHORITATIVE, "");
         };
+        self.zone = Some(place);
         let mut visited = Visited::default();
         let mut at = HEADER_BYTES;
         let mut zone = zone;
@@ -213,6 +218,7 @@ impl<'w> Walk<'w, '_> {
         let decision = decide(plan, &self.world.health, vip, family, &self.client, self.draw, &mut Silent);
         self.vip = Some(vip);
         self.pool = decision.pool;
+        self.reason = decision.reason;
         self.scope = self.scope.max(decision.scope);
         if decision.verdict == Verdict::ServFail {
             self.refuse(rcode::SERVFAIL, extended::OTHER, "no healthy endpoint");

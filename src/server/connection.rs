@@ -299,7 +299,7 @@ mod tests {
             assert_ne!(query[0], b'P', "a panic, as the test wants");
             out[..query.len()].copy_from_slice(query);
             let transfer = (query[0] == b'X').then_some(0);
-            Outcome { bytes: query.len(), rcode: 0, qtype: 1, vip: None, pool: None, transfer }
+            Outcome { bytes: query.len(), transfer, ..Outcome::default() }
         }
         fn transfer(&self, _: &(), _: &[u8], _: usize) -> Option<Box<dyn Messages>> {
             Some(Box::new(Countdown(4)))

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn outcome(bytes: usize, rcode: u16) -> Outcome {
-        Outcome { bytes, rcode, qtype: 1, vip: None, pool: None, transfer: None }
+        Outcome { bytes, rcode, ..Outcome::default() }
     }
 
     #[test]

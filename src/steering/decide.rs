@@ -51,9 +51,10 @@ pub enum Verdict {
 }
 
 /// Why this pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reason {
     /// The policy's first choice.
+    #[default]
     Preferred,
     /// A later choice of the policy.
     NextRanked,
@@ -63,6 +64,23 @@ pub enum Reason {
     Nearest,
     /// No pool is left: as `when_all_down` says.
     AllDown,
+}
+
+impl Reason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Reason; 5] =
+        [Reason::Preferred, Reason::NextRanked, Reason::Fallback, Reason::Nearest, Reason::AllDown];
+
+    /// As metrics and logs write it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Reason::Preferred => "preferred",
+            Reason::NextRanked => "next_ranked",
+            Reason::Fallback => "fallback",
+            Reason::Nearest => "nearest",
+            Reason::AllDown => "all_down",
+        }
+    }
 }
 
 /// The outcome for one client.

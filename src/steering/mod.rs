@@ -7,6 +7,7 @@
 //! decide   rank, drop what health says cannot serve, pick: for one client
 //! pick     endpoints within the chosen pool
 //! trace    the same decision, told step by step
+//! uses     which pools a VIP can be answered from, numbered for those who count
 //! ```
 //!
 //! [`decide()`] ranks a VIP's pools for a client by the compiled [`Plan`], drops what health says cannot serve, and picks
@@ -20,6 +21,7 @@ mod plan;
 mod rank;
 mod steering_map;
 mod trace;
+mod uses;
 
 pub use client::Client;
 pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at};
@@ -30,3 +32,4 @@ pub use trace::{
     Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, RuleStep, Silent, Trace, Tracer,
     TtlCause, explain, explain_at,
 };
+pub use uses::Uses;

@@ -29,6 +29,7 @@ use crate::steering::rank::Ranking;
 use crate::steering::steering_map::Choice;
 use crate::steering::steering_map::Maps;
 use crate::steering::steering_map::SteeringMap;
+use crate::steering::uses::Uses;
 
 /// With more steering maps than this nobody knows ahead which of them a query is for; reading in all would cost more than
 /// it spares.
@@ -47,6 +48,7 @@ pub struct Plan {
     classes: Vec<u32>,
     rankings: Vec<Ranking>,
     addresses: Vec<IpAddr>,
+    uses: Uses,
 }
 
 /// How large a plan is.
@@ -121,8 +123,8 @@ impl Plan {
         }
         let maps = maps.maps;
         let addresses = model.endpoints.iter().map(|endpoint| endpoint.address).collect();
-        let (latency, rankings) = (latency.clone(), rankings.list);
-        Plan { latency, vips, pools, members, maps, classes, rankings, addresses, model }
+        let (latency, rankings, uses) = (latency.clone(), rankings.list, Uses::of(&model));
+        Plan { latency, vips, pools, members, maps, classes, rankings, addresses, uses, model }
     }
 
     /// The address of an endpoint.
@@ -139,6 +141,12 @@ impl Plan {
     /// The latencies it was compiled with.
     pub fn latency(&self) -> &LatencyTable {
         &self.latency
+    }
+
+    /// Which pools each VIP can be answered from.
+    #[inline]
+    pub fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// How large it is.

@@ -158,7 +158,7 @@ fn finished(model: &Model, vip: &Vip, groups: Vec<Group>, fenced: bool) -> Ranki
 }
 
 /// The fallbacks of a pool, in order; a loop (which `config` refuses) ends it.
-fn fallback_chain(model: &Model, pool: PoolId) -> Vec<PoolId> {
+pub fn fallback_chain(model: &Model, pool: PoolId) -> Vec<PoolId> {
     let mut chain = Vec::new();
     let mut next = model.pool(pool).fallback;
     while let Some(fallback) = next.filter(|f| *f != pool && !chain.contains(f)) {
