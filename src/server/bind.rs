@@ -6,20 +6,23 @@
 //! A socket on all addresses (0.0.0.0, `[::]`) has to be told for each query where it was sent to, so that the answer
 //! leaves from there; that costs about a tenth of a query's time. Listing the addresses costs nothing.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::model::Problem;
 use crate::server::batch;
+use crate::server::given::Given;
 
 /// Datagrams the kernel keeps for a busy worker: at 100 bytes and a kernel's overhead of about 700 each, some 5,000, or
 /// a few milliseconds of a core's full load. Unless we are root the kernel cuts it to net.core.rmem_max.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// Connections the kernel completes before they are accepted; it cuts this to net.core.somaxconn.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 /// When port 0 was asked for, the port TCP gets may be taken for UDP; another is tried.
 const PORT_TRIES: usize = 16;
 
@@ -28,7 +31,7 @@ const PORT_TRIES: usize = 16;
 pub struct PlainSockets {
     /// With the real port.
     pub address: SocketAddr,
-    /// One for each worker.
+    /// One for each worker; fewer or more when they were opened by somebody else.
     pub udp: Vec<Socket>,
     /// Listening, non-blocking.
     pub tcp: TcpListener,
@@ -55,6 +58,36 @@ pub fn plain(address: SocketAddr, workers: usize) -> Result<PlainSockets, Proble
     }
 }
 
+/// As [`plain`], but with the sockets that are there already.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn plain_from(wanted: SocketAddr, workers: usize, given: &mut Given) -> Result<PlainSockets, Problem> {
+    let address = given.real(wanted);
+    let (tcp, udp) = (given.stream(address), given.datagrams(address));
+    if tcp.is_none() && udp.is_empty() {
+        return plain(address, workers);
+    }
+    let tcp = tcp.map_or_else(|| stream(address, "TCP"), Ok)?;
+    let udp = match udp.is_empty() {
+        true => (0..workers).map(|_| udp_socket(address, true)).collect::<io::Result<Vec<_>>>(),
+        false => udp.into_iter().map(|socket| dress(socket, address, true)).collect(),
+    };
+    let udp = udp.map_err(|error| problem(address, "UDP", &error))?;
+    Ok(PlainSockets { address, udp, tcp })
+}
+
+/// One more UDP socket in the group that `first` is of.
+///
+/// # Errors
+/// The system's; also when `first` shares its address with nobody.
+pub fn another(first: &Socket, address: SocketAddr) -> io::Result<Socket> {
+    if !first.reuse_port()? {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "the socket was opened without SO_REUSEPORT"));
+    }
+    udp_socket(address, true)
+}
+
 /// Opens a listening TCP socket; `what` it is for goes into the error.
 ///
 /// # Errors
@@ -75,13 +108,23 @@ pub fn stream(address: SocketAddr, what: &str) -> Result<TcpListener, Problem> {
     open().map_err(|error| problem(address, what, &error))
 }
 
-/// Opens a UDP socket of its own, for QUIC.
+/// As [`stream`], but the one that is there already.
 ///
 /// # Errors
 /// What the operator can do about it.
-pub fn datagram(address: SocketAddr, what: &str) -> Result<std::net::UdpSocket, Problem> {
-    let open = || {
-        let socket = udp_socket(address, false)?;
+pub fn stream_from(wanted: SocketAddr, what: &str, given: &mut Given) -> Result<TcpListener, Problem> {
+    let address = given.real(wanted);
+    given.stream(address).map_or_else(|| stream(address, what), Ok)
+}
+
+/// Opens a UDP socket of its own, for QUIC, or takes the one that is there already.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn datagram_from(wanted: SocketAddr, what: &str, given: &mut Given) -> Result<std::net::UdpSocket, Problem> {
+    let address = given.real(wanted);
+    let mut open = || {
+        let socket = given.datagram(address).map_or_else(|| udp_socket(address, false), Ok)?;
         socket.set_nonblocking(true)?;
         Ok(std::net::UdpSocket::from(socket))
     };
@@ -94,27 +137,38 @@ fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
         // 0.0.0.0 and [::] may then both be listed
         socket.set_only_v6(true)?;
     }
+    if for_worker {
+        socket.set_reuse_port(true)?;
+    }
+    let socket = dress(socket, address, for_worker)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+/// Gives a socket, ours or one that somebody else opened, the buffers and options that it needs.
+fn dress(socket: Socket, address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
     // as much as we are given; a smaller buffer serves, too
     if batch::force_receive_buffer(&socket, RECEIVE_BUFFER_BYTES).is_err() {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
     }
     let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
     if for_worker {
-        socket.set_reuse_port(true)?;
         batch::never_fragment(&socket, address.is_ipv6())?;
         if address.ip().is_unspecified() {
             batch::receive_destination(&socket, address.is_ipv6())?;
         }
     }
-    socket.bind(&SockAddr::from(address))?;
     Ok(socket)
 }
 
-/// Bursts that overflow a small buffer are lost silently; better say so before.
+/// Bursts that overflow a small buffer are lost silently; better say so before. Once for each address: a listener that
+/// is closed and opened again by reloads tells nothing new.
 fn tell_of_small_buffers(udp: &[Socket], address: SocketAddr) {
     // the kernel states twice of what was asked for, its own overhead
     let got = udp.first().and_then(|socket| socket.recv_buffer_size().ok()).map_or(RECEIVE_BUFFER_BYTES, |b| b / 2);
-    if got < RECEIVE_BUFFER_BYTES {
+    static TOLD: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    let first_time = || TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
+    if got < RECEIVE_BUFFER_BYTES && first_time() {
         tracing::info!(
             %address,
             "UDP receive buffers have {} KiB; for {} KiB, which lose less in bursts: sysctl -w net.core.rmem_max={}",

@@ -36,6 +36,17 @@ const READ_BYTES: usize = 2048;
 /// not read can make us hold to this and one message.
 const WRITE_BYTES: usize = 32 * 1024;
 
+/// A client of a server that stops is let go when it has been quiet this long: what it had sent before it could know
+/// has arrived by then.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The same for a client that has not asked anything yet: it has just come, and its first query is on the way.
+const QUIET_AT_FIRST: Duration = Duration::from_secs(1);
+
+/// How long a client is listened to after our end of the connection is shut: closing while its bytes arrive makes a
+/// reset of it, and a reset takes answers along that it has not read.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -98,6 +109,9 @@ impl<A: Answer> Conversation<'_, A> {
         let ending = self.converse(&mut stream).await;
         // the client must see an end, not a reset, or it may lose the last answers
         let _ = timeout(self.patience.write, stream.shutdown()).await;
+        if *self.stop.borrow() {
+            let _ = timeout(LINGER, forget_the_rest(&mut stream)).await;
+        }
         ending
     }
 
@@ -105,6 +119,7 @@ impl<A: Answer> Conversation<'_, A> {
         let (mut unread, mut out) = (Vec::new(), Vec::new());
         let mut dice = Dice::new();
         let mut time_left = Box::pin(sleep(self.patience.first_query));
+        let mut quiet = QUIET_AT_FIRST;
         loop {
             let next = self.answer_unread(&mut unread, &mut out, &mut dice);
             if !out.is_empty() {
@@ -113,6 +128,7 @@ impl<A: Answer> Conversation<'_, A> {
                 }
                 out.clear();
                 out.shrink_to(WRITE_BYTES);
+                quiet = QUIET;
                 time_left.set(sleep(self.patience.idle));
             }
             match next {
@@ -124,11 +140,13 @@ impl<A: Answer> Conversation<'_, A> {
                     }
                     time_left.set(sleep(self.patience.idle));
                 }
-                Next::Read { missing } => match self.read(stream, &mut unread, missing, time_left.as_mut()).await {
-                    Ok(0) => return if unread.is_empty() { Ending::Done } else { Ending::Broken },
-                    Ok(_) => {}
-                    Err(ending) => return ending,
-                },
+                Next::Read { missing } => {
+                    match self.read(stream, &mut unread, missing, time_left.as_mut(), quiet).await {
+                        Ok(0) => return if unread.is_empty() { Ending::Done } else { Ending::Broken },
+                        Ok(_) => {}
+                        Err(ending) => return ending,
+                    }
+                }
             }
         }
     }
@@ -202,14 +220,20 @@ impl<A: Answer> Conversation<'_, A> {
         unread: &mut Vec<u8>,
         missing: usize,
         time_left: Pin<&mut Sleep>,
+        quiet: Duration,
     ) -> Result<usize, Ending> {
         let between_queries = unread.is_empty();
+        let stop = &mut self.stop;
+        let stopping_and_quiet = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+            sleep(quiet).await;
+        };
         unread.reserve(missing.max(READ_BYTES));
         tokio::select! {
             biased;
             read = stream.read_buf(unread) => read.map_err(|_| Ending::Broken),
             () = time_left => Err(if between_queries { Ending::Done } else { Ending::TooSlow }),
-            _ = self.stop.wait_for(|stop| *stop), if between_queries => Ok(0),
+            () = stopping_and_quiet, if between_queries => Ok(0),
         }
     }
 
@@ -247,6 +271,12 @@ impl<A: Answer> Conversation<'_, A> {
             }
         }
     }
+}
+
+/// Reads until the client ends, and keeps nothing.
+async fn forget_the_rest<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut bytes = vec![0; READ_BYTES]; // on the heap: a future is as large as all it may ever hold
+    while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
 }
 
 /// Whether an error is about one connection, not about accepting: the next may do better at once (accept(2)).

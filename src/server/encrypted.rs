@@ -32,8 +32,6 @@ use crate::server::tls::Certificate;
 
 /// RFC 8484 section 4.1.1's example, and what every client tries first.
 const HTTP_PATH: &str = "/dns-query";
-/// How long a stopping server waits for requests that were begun.
-const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// A DoH or DoQ listener.
 pub struct Encrypted {
@@ -93,14 +91,14 @@ impl Encrypted {
         Ok(Encrypted { server })
     }
 
-    /// Serves until `stop` becomes true, then lets requests finish for a while.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Serves until `stop` becomes true, then lets requests finish for at most `drain`.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>, drain: Duration) {
         let ended = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => None,
             ended = self.server.block_until_done() => Some(ended),
         };
         match ended {
-            None => drop(timeout(DRAIN_TIME, self.server.shutdown_gracefully()).await),
+            None => drop(timeout(drain, self.server.shutdown_gracefully()).await),
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 tracing::error!("an encrypted listener ended: {error}; restart rhumb to open it again");

@@ -1,7 +1,8 @@
 //! Where do queries come in?
 //!
 //! [`bind`] opens every socket or says everything that stands in the way; [`Bound::serve`] begins to answer; the
-//! [`Server`] then opens and closes listeners as configurations come, and stops politely.
+//! [`Server`] then opens and closes listeners as configurations come, and stops politely. [`bind_with`] takes sockets that
+//! are open already, and [`Server::leave`] lets go of them without a query lost: a process is succeeded by another so.
 //!
 //! UDP workers are threads of their own and wait for nothing but their sockets ([`udp`]); everything on streams runs on
 //! a tokio runtime ([`tcp`], [`encrypted`]). All of them ask one [`answer::Answer`]; nothing here knows DNS beyond the
@@ -16,8 +17,10 @@ pub mod counters;
 pub mod dice;
 pub mod encrypted;
 pub mod framing;
+pub mod given;
 pub mod listener;
 pub mod proxy_protocol;
+pub mod pulse;
 pub mod responding;
 pub mod tcp;
 pub mod tls;
@@ -25,7 +28,9 @@ pub mod udp;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -37,9 +42,12 @@ use crate::responder::Transport;
 use crate::server::admission::Admission;
 use crate::server::answer::Answer;
 use crate::server::counters::Tally;
+use crate::server::given::Given;
 use crate::server::listener::BoundListener;
+use crate::server::listener::Kind;
 use crate::server::listener::Listener;
 use crate::server::listener::Wanted;
+use crate::server::pulse::Pulses;
 use crate::server::tcp::Limits;
 use crate::server::tcp::Streams;
 use crate::server::tls::Certificate;
@@ -50,7 +58,11 @@ pub struct Bound {
     certificate: Option<Arc<Certificate>>,
     limits: Limits,
     workers: usize,
+    answered_elsewhere: bool,
 }
+
+/// How long a successor waits for us to close QUIC connections; its clients begin anew all the same.
+const QUIC_CLOSES: Duration = Duration::from_millis(500);
 
 /// A socket that takes queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +78,20 @@ pub struct Listening {
 /// # Errors
 /// Every problem at once: sockets that cannot be had, certificates that cannot be used.
 pub fn bind(settings: &ServerSettings, tls: Option<&TlsFiles>) -> Result<Bound, Vec<Problem>> {
+    bind_with(settings, tls, &mut Given::default())
+}
+
+/// As [`bind`], but takes what it wants from `given` before it opens anything; what it leaves there is not wanted.
+///
+/// # Errors
+/// As [`bind`]'s.
+pub fn bind_with(settings: &ServerSettings, tls: Option<&TlsFiles>, given: &mut Given) -> Result<Bound, Vec<Problem>> {
     let workers = workers(settings);
     let mut problems = Vec::new();
     let certificate = tls.and_then(|files| Certificate::read(files).map_err(|more| problems.extend(more)).ok());
     let mut listeners = Vec::new();
     for wanted in Wanted::all(settings) {
-        match wanted.bind(workers) {
+        match wanted.bind(workers, given) {
             Ok(listener) => listeners.push(listener),
             Err(problem) => problems.push(problem),
         }
@@ -82,7 +102,8 @@ pub fn bind(settings: &ServerSettings, tls: Option<&TlsFiles>) -> Result<Bound, 
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Bound { listeners, certificate: certificate.map(Arc::new), limits: Limits::of(settings), workers })
+    let (certificate, limits) = (certificate.map(Arc::new), Limits::of(settings));
+    Ok(Bound { listeners, certificate, limits, workers, answered_elsewhere: given.answered_elsewhere() })
 }
 
 fn workers(settings: &ServerSettings) -> usize {
@@ -103,7 +124,8 @@ impl Bound {
         self.listeners.iter().flat_map(BoundListener::listening).collect()
     }
 
-    /// Begins to answer; streams on `runtime`.
+    /// Begins to answer; streams on `runtime`. With sockets that another process still answers on, [`Server::alone`] is
+    /// to be called when it has ended.
     ///
     /// # Errors
     /// The system's, when it refuses threads.
@@ -120,9 +142,18 @@ impl Bound {
             workers: self.workers,
             closed: Tally::default(),
             runtime: runtime.clone(),
+            pulses: Arc::default(),
+            waiting: Vec::new(),
         };
         for bound in self.listeners {
-            server.open(bound)?;
+            if self.answered_elsewhere && bound.wanted.kind == Kind::Quic {
+                server.waiting.push(bound);
+            } else {
+                server.open(bound)?;
+            }
+        }
+        if !self.answered_elsewhere {
+            server.alone()?;
         }
         Ok(server)
     }
@@ -136,12 +167,53 @@ pub struct Server<A> {
     workers: usize,
     closed: Tally,
     runtime: Handle,
+    pulses: Arc<Pulses>,
+    /// What another process has to let go of before we may read it.
+    waiting: Vec<BoundListener>,
 }
 
 impl<A: Answer> Server<A> {
     /// Where queries are taken.
     pub fn listening(&self) -> Vec<Listening> {
         self.listeners.iter().flat_map(Listener::listening).collect()
+    }
+
+    /// Nobody else reads our sockets any more: opens what had to wait for that, and as many UDP workers as are wanted.
+    ///
+    /// # Errors
+    /// The system's, when it refuses threads; everything that could be opened answers then.
+    pub fn alone(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for bound in std::mem::take(&mut self.waiting) {
+            outcome = outcome.and(self.open(bound));
+        }
+        outcome.and(self.grow())
+    }
+
+    fn grow(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for listener in &mut self.listeners {
+            outcome = outcome.and(listener.grow_to(self.workers, &self.streams.answer, &self.pulses));
+        }
+        outcome
+    }
+
+    /// Whether every UDP worker turns.
+    pub fn pulses(&self) -> &Arc<Pulses> {
+        &self.pulses
+    }
+
+    /// Copies of the descriptors of all sockets, for a successor, and where port 0 led.
+    ///
+    /// # Errors
+    /// The system's, for want of descriptors.
+    #[expect(clippy::type_complexity, reason = "two lists, taken apart where they are sent")]
+    pub fn descriptors(&self) -> io::Result<(Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>)> {
+        let mut all = Vec::new();
+        for listener in &self.listeners {
+            all.extend(listener.descriptors()?);
+        }
+        Ok((all, self.listeners.iter().filter_map(Listener::port_taken).collect()))
     }
 
     /// What was counted since the start, over all listeners, closed ones too.
@@ -166,7 +238,7 @@ impl<A: Answer> Server<A> {
         let mut problems = Vec::new();
         let mut opened = Vec::new();
         for new in wanted.iter().filter(|wanted| !self.listeners.iter().any(|open| open.wanted == **wanted)) {
-            match new.bind(self.workers) {
+            match new.bind(self.workers, &mut Given::default()) {
                 Ok(bound) => opened.push(bound),
                 Err(problem) => problems.push(problem),
             }
@@ -187,14 +259,20 @@ impl<A: Answer> Server<A> {
             })?;
         }
         self.close_all_but(&wanted);
-        if workers(settings) != self.workers {
-            tracing::warn!(
-                "udp_workers is {} now, and {} still answer: restart rhumb to change their number",
-                workers(settings),
-                self.workers
-            );
+        self.workers = self.workers.max(workers(settings));
+        if let Err(error) = self.grow() {
+            tracing::warn!("not all of {} UDP workers could be started: {error}", self.workers);
         }
+        self.tell_of_too_many(workers(settings));
         Ok(())
+    }
+
+    /// More workers begin at once; fewer do not end, since the kernel goes on to deal queries out to their sockets.
+    fn tell_of_too_many(&self, wanted: usize) {
+        let most = self.listeners.iter().filter_map(Listener::workers).max().unwrap_or(0);
+        if wanted < most {
+            tracing::warn!("udp_workers is {wanted} now, and {most} still answer: restart rhumb to have fewer");
+        }
     }
 
     fn present(&mut self, certificate: Option<Certificate>) {
@@ -208,7 +286,7 @@ impl<A: Answer> Server<A> {
 
     fn open(&mut self, bound: BoundListener) -> io::Result<()> {
         let _inside = self.runtime.enter();
-        self.listeners.push(bound.serve(&self.streams, self.certificate.as_ref())?);
+        self.listeners.push(bound.serve(&self.streams, self.certificate.as_ref(), &self.pulses)?);
         Ok(())
     }
 
@@ -224,8 +302,23 @@ impl<A: Answer> Server<A> {
     }
 
     /// Takes no more, answers what is in hand, and ends; within a few seconds.
-    pub async fn stop(self) {
-        self.listeners.iter().for_each(Listener::tell_to_stop);
+    pub async fn stop(mut self) {
+        self.listeners.iter_mut().for_each(Listener::tell_to_stop);
+        self.ended().await;
+    }
+
+    /// Takes no more: another process reads the same sockets, and answers what is queued there. [`Server::stop`] then
+    /// finishes what is in hand. Returns when QUIC, whose connections are ours alone, has closed them, or has been given
+    /// long enough to.
+    pub async fn leave(&mut self) {
+        self.listeners.iter_mut().for_each(Listener::tell_to_leave);
+        let quic = self.listeners.iter_mut().filter(|listener| listener.wanted.kind == Kind::Quic);
+        for listener in quic {
+            let _ = tokio::time::timeout(QUIC_CLOSES, listener.closed()).await;
+        }
+    }
+
+    async fn ended(self) {
         for listener in self.listeners {
             listener.stop().await;
         }

@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,8 +38,6 @@ use crate::server::proxy_protocol::Heard;
 const FIRST_QUERY_TIME: Duration = Duration::from_secs(3);
 /// To take one write; a client whose window stays shut this long is gone or hostile.
 const WRITE_TIME: Duration = Duration::from_secs(5);
-/// How long a stopping server waits for queries that were begun.
-const DRAIN_TIME: Duration = Duration::from_secs(3);
 /// First and longest rest when accepting fails, most often for want of file descriptors.
 const ACCEPT_REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -53,6 +52,8 @@ pub struct Limits {
     pub patience: Patience,
     /// Peers that must send a PROXY header and are believed.
     pub proxies: Vec<IpNet>,
+    /// How long connections may finish what they began when the server stops.
+    pub drain: Duration,
 }
 
 impl Limits {
@@ -68,6 +69,7 @@ impl Limits {
                 write: WRITE_TIME,
             },
             proxies: settings.proxy_protocol_from.iter().filter_map(network).collect(),
+            drain: settings.stop_timeout,
         }
     }
 
@@ -104,6 +106,8 @@ pub struct StreamServer<A> {
     pub tls: Option<TlsAcceptor>,
     /// Becomes true when this listener shall end.
     pub stop: watch::Receiver<bool>,
+    /// Set before `stop`: another process has the same listening socket, and takes what is queued there.
+    pub leaving: Arc<AtomicBool>,
 }
 
 impl<A> Clone for StreamServer<A> {
@@ -113,6 +117,7 @@ impl<A> Clone for StreamServer<A> {
             counters: self.counters.clone(),
             tls: self.tls.clone(),
             stop: self.stop.clone(),
+            leaving: self.leaving.clone(),
         }
     }
 }
@@ -121,14 +126,34 @@ impl<A: Answer> StreamServer<A> {
     /// Accepts until told to stop, then lets connections finish the queries they began, for a while.
     pub async fn run(self, listener: TcpListener) {
         let mut connections = JoinSet::new();
-        self.accept(listener, &mut connections).await;
+        let address = listener.local_addr().ok();
+        self.accept(&listener, &mut connections).await;
+        if !self.leaving.load(Relaxed) {
+            self.accept_queued(listener, &mut connections);
+        }
+        let drain = self.streams.limits.load().drain;
         let drained = async { while connections.join_next().await.is_some() {} };
-        if timeout(DRAIN_TIME, drained).await.is_err() {
+        if timeout(drain, drained).await.is_err() {
+            let count = connections.len();
+            tracing::warn!(listener = ?address, "stop_timeout ({drain:?}) is over: {count} connections are cut off");
             connections.shutdown().await;
         }
     }
 
-    async fn accept(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+    /// Takes the connections that were complete when the door closed: their clients may have asked already.
+    fn accept_queued(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..super::bind::BACKLOG {
+            let Ok((stream, peer)) = listener.accept() else { return };
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.admit(stream, peer, connections);
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener, connections: &mut JoinSet<()>) {
         let mut stop = self.stop.clone();
         let mut rest = ACCEPT_REST.0;
         loop {

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,9 +20,12 @@ use crate::responder::Transport;
 use crate::responder::ahead::AHEAD_MIN;
 use crate::server::answer::Answer;
 use crate::server::batch::Batch;
+use crate::server::bind;
 use crate::server::counters::Counters;
 use crate::server::counters::Tally;
 use crate::server::dice::Dice;
+use crate::server::pulse::Pulse;
+use crate::server::pulse::Pulses;
 
 /// How often an idle worker looks whether it shall stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
@@ -33,12 +36,25 @@ const DRAIN_BATCHES_MAX: usize = 64;
 /// Rest after a failed receive that waiting does not explain, so that a broken socket cannot spin a core.
 const RECEIVE_FAILED_REST: Duration = Duration::from_millis(10);
 
+/// What a worker is told, as a number that it reads between two batches.
+mod told {
+    /// Receive and answer.
+    pub const GO_ON: u8 = 0;
+    /// Answer what is queued, then end.
+    pub const STOP: u8 = 1;
+    /// Answer what was received and end: another process reads the same sockets.
+    pub const LEAVE: u8 = 2;
+}
+
 /// The workers of one listen address.
 #[derive(Debug)]
 pub struct UdpWorkers {
+    address: SocketAddr,
+    sockets: Vec<Arc<Socket>>,
     threads: Vec<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
+    told: Arc<AtomicU8>,
     counters: Vec<Arc<Counters>>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 impl UdpWorkers {
@@ -46,26 +62,80 @@ impl UdpWorkers {
     ///
     /// # Errors
     /// The system's, when it refuses a thread; those already started are stopped.
-    pub fn start<A: Answer>(sockets: Vec<Socket>, address: SocketAddr, answer: &Arc<A>) -> io::Result<Self> {
-        let mut workers = UdpWorkers { threads: Vec::new(), stop: Arc::default(), counters: Vec::new() };
-        for (number, socket) in sockets.into_iter().enumerate() {
-            socket.set_read_timeout(Some(STOP_CHECK))?;
-            let counters = Arc::<Counters>::default();
-            let worker = Worker {
-                socket,
-                address,
-                view: answer.view(),
-                answer: answer.clone(),
-                counters: counters.clone(),
-                stop: workers.stop.clone(),
-                dice: Dice::new(),
-                complained: false,
-            };
-            let name = format!("udp-{number}"); // the kernel shows 15 characters
-            workers.threads.push(thread::Builder::new().name(name).spawn(move || worker.run())?);
-            workers.counters.push(counters);
+    pub fn start<A: Answer>(
+        sockets: Vec<Socket>,
+        address: SocketAddr,
+        answer: &Arc<A>,
+        pulses: &Pulses,
+    ) -> io::Result<Self> {
+        let mut workers = UdpWorkers {
+            address,
+            sockets: Vec::new(),
+            threads: Vec::new(),
+            told: Arc::default(),
+            counters: Vec::new(),
+            pulses: Vec::new(),
+        };
+        for socket in sockets {
+            workers.add(Arc::new(socket), answer, pulses)?;
         }
         Ok(workers)
+    }
+
+    /// Starts more workers until there are `count`, each with a socket of its own in the group; where another can not
+    /// be had, as beside one socket that the service manager opened, they share those that there are.
+    ///
+    /// # Errors
+    /// The system's, when it refuses a thread.
+    pub fn grow_to<A: Answer>(&mut self, count: usize, answer: &Arc<A>, pulses: &Pulses) -> io::Result<()> {
+        while self.threads.len() < count {
+            let socket = match bind::another(&self.sockets[0], self.address) {
+                Ok(socket) => Arc::new(socket),
+                Err(error) => {
+                    tracing::debug!(address = %self.address, "UDP workers share a socket: {error}");
+                    self.sockets[self.threads.len() % self.sockets.len()].clone()
+                }
+            };
+            self.add(socket, answer, pulses)?;
+        }
+        Ok(())
+    }
+
+    fn add<A: Answer>(&mut self, socket: Arc<Socket>, answer: &Arc<A>, pulses: &Pulses) -> io::Result<()> {
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(STOP_CHECK))?;
+        let number = self.threads.len();
+        let counters = Arc::<Counters>::default();
+        let pulse = pulses.begin(format!("UDP worker {number} of {}", self.address));
+        let worker = Worker {
+            socket: socket.clone(),
+            address: self.address,
+            view: answer.view(),
+            answer: answer.clone(),
+            counters: counters.clone(),
+            told: self.told.clone(),
+            pulse: pulse.clone(),
+            dice: Dice::new(),
+            complained: false,
+        };
+        let name = format!("udp-{number}"); // the kernel shows 15 characters
+        self.threads.push(thread::Builder::new().name(name).spawn(move || worker.run())?);
+        self.counters.push(counters);
+        self.pulses.push(pulse);
+        if !self.sockets.iter().any(|known| Arc::ptr_eq(known, &socket)) {
+            self.sockets.push(socket);
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Every socket that is read, for a successor: a datagram goes to whoever reads first.
+    pub fn sockets(&self) -> &[Arc<Socket>] {
+        &self.sockets
     }
 
     /// Adds what all workers counted to `sum`.
@@ -75,10 +145,20 @@ impl UdpWorkers {
 
     /// Has the workers answer what is queued and end; within about 100 ms.
     pub fn stop(&self) {
-        self.stop.store(true, Relaxed);
+        self.tell(told::STOP);
     }
 
-    /// Stops the workers and waits for their end.
+    /// Has the workers answer what they have received and end; what is queued is for whoever reads the sockets now.
+    pub fn leave(&self) {
+        self.tell(told::LEAVE);
+    }
+
+    /// The first word counts: who leaves does not stop afterwards.
+    fn tell(&self, what: u8) {
+        let _ = self.told.compare_exchange(told::GO_ON, what, Relaxed, Relaxed);
+    }
+
+    /// Stops the workers, if nobody did, and waits for their end.
     pub fn join(mut self) {
         self.stop();
         for thread in self.threads.drain(..) {
@@ -95,12 +175,13 @@ impl Drop for UdpWorkers {
 }
 
 struct Worker<A: Answer> {
-    socket: Socket,
+    socket: Arc<Socket>,
     address: SocketAddr,
     answer: Arc<A>,
     view: A::View,
     counters: Arc<Counters>,
-    stop: Arc<AtomicBool>,
+    told: Arc<AtomicU8>,
+    pulse: Arc<Pulse>,
     dice: Dice,
     complained: bool,
 }
@@ -108,8 +189,12 @@ struct Worker<A: Answer> {
 impl<A: Answer> Worker<A> {
     fn run(mut self) {
         let mut batch = Batch::new(self.address.is_ipv6(), self.address.ip().is_unspecified());
-        while !self.stop.load(Relaxed) {
+        while self.told.load(Relaxed) == told::GO_ON {
+            self.pulse.beat();
             self.receive_and_answer(&mut batch, true);
+        }
+        if self.told.load(Relaxed) == told::LEAVE {
+            return;
         }
         for _ in 0..DRAIN_BATCHES_MAX {
             if !self.receive_and_answer(&mut batch, false) {

@@ -38,6 +38,7 @@ pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> Serv
         nsid: server.nsid.as_ref().map(|w| w.value.clone()),
         version: server.version.as_ref().map(|w| w.value.clone()),
         start_timeout: server.start_timeout.as_ref().map_or(default.start_timeout, |w| w.value),
+        stop_timeout: server.stop_timeout.as_ref().map_or(default.stop_timeout, |w| w.value),
         tcp_connections_max: number(&server.tcp_connections_max, default.tcp_connections_max),
         tcp_connections_per_client_max: number(
             &server.tcp_connections_per_client_max,
