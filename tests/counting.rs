@@ -102,3 +102,131 @@ fn counts_follow_names_over_a_reload() {
     assert_eq!(after.endpoints.iter().map(|e| e.passed).sum::<u64>(), 1);
     assert_eq!(after.checks.iter().map(CheckTally::count).sum::<u64>(), 1);
 }
+
+mod answered {
+    use std::io::ErrorKind;
+    use std::net::IpAddr;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use rhumb::geo::atlas::Atlas;
+    use rhumb::geo::latency::LatencyTable;
+    use rhumb::responder::Transport;
+    use rhumb::responder::UDP_BYTES_MAX;
+    use rhumb::runtime::clock::Clock;
+    use rhumb::runtime::keeper::Keeper;
+    use rhumb::server::answer::Answer;
+    use rhumb::server::answered::Totals;
+    use rhumb::server::counts::TYPES;
+    use rhumb::server::responding::Responding;
+    use rhumb::snapshot::Snapshot;
+    use rhumb::zone::read::ZoneFile;
+
+    /// Two VIPs of pools `a` and `b`; `more` are sections before them, so that every number is another one.
+    fn snapshot(more: &str, zones: &[&str]) -> Arc<Snapshot> {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nzones_dir = \"zones\"\n[region.r]\n{more}\
+             [pool.a]\nregion = \"r\"\nendpoints = [{{ address = \"192.0.2.1\" }}]\n\
+             [pool.b]\nregion = \"r\"\nendpoints = [{{ address = \"192.0.2.2\" }}]\n\
+             [vip.\"one.example.com.\"]\npolicy = \"failover\"\npools = [{{ pool = \"b\" }}, {{ pool = \"a\" }}]\n"
+        );
+        let loaded = rhumb::config::read(std::path::Path::new("rhumb.toml"), &text);
+        let model = Arc::new(loaded.unwrap_or_else(|refused| panic!("{:?}", refused.problems)).model);
+        let zone = |name: &&str| {
+            let apex = name.parse().unwrap();
+            let text = "$TTL 300\n@ SOA ns1 h 1 1h 15m 1w 60\n@ NS ns1\nns1 A 192.0.2.53\n";
+            let missing = &mut |_: &std::path::Path| Err(ErrorKind::NotFound.into());
+            ZoneFile::parse(text.as_bytes(), std::path::Path::new("x.zone"), Some(&apex), missing).unwrap()
+        };
+        let atlas = Arc::new(Atlas::of_networks(&model.geo.networks));
+        let compiled = Snapshot::compile(model, zones.iter().map(zone).collect(), atlas, &LatencyTable::default());
+        Arc::new(compiled.unwrap().0)
+    }
+
+    fn query(name: &str, qtype: u16) -> Vec<u8> {
+        let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label.as_bytes());
+        }
+        wire.push(0);
+        wire.extend_from_slice(&qtype.to_be_bytes());
+        wire.extend_from_slice(&[0, 1]);
+        wire
+    }
+
+    fn ask(answer: &Responding, view: &<Responding as Answer>::View, transport: Transport, name: &str, qtype: u16) {
+        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        answer.answer(view, &query(name, qtype), source, transport, 1, &mut [0; UDP_BYTES_MAX]);
+    }
+
+    /// What was answered for a VIP, as (pool, count).
+    fn of_vip(totals: &Totals, name: &str) -> Vec<(String, u64)> {
+        let model = &totals.snapshot.model;
+        let answers = totals.answers.iter().filter(|(vip, _, _)| model.vip(*vip).name == name);
+        let named = answers.map(|(_, pool, reasons)| {
+            (pool.map_or(String::new(), |pool| model.pool(pool).name.clone()), reasons.iter().sum())
+        });
+        named.collect()
+    }
+
+    fn of_zone(totals: &Totals, name: &str) -> [u64; 8] {
+        let place = totals.snapshot.zones.iter().position(|zone| zone.apex().to_string() == name);
+        totals.zones[place.expect("a zone of that name")]
+    }
+
+    #[tokio::test]
+    async fn counts_are_told_by_name_and_survive_reloads() {
+        let (keeper, handle, _jobs) = Keeper::new(snapshot("", &["example.com.", "gone.example."]), Clock::start());
+        let running = tokio::spawn(keeper.run());
+        let answer = Responding::new(handle.published.clone(), Clock::start());
+        let mut worker = answer.worker_view();
+        let busy = answer.worker_view();
+        for _ in 0..3 {
+            ask(&answer, &worker, Transport::Udp, "one.example.com", 1);
+        }
+        ask(&answer, &busy, Transport::Udp, "one.example.com", 1);
+        ask(&answer, &answer.view(), Transport::Tcp, "missing.example.com", 28);
+        ask(&answer, &worker, Transport::Udp, "www.gone.example", 1);
+        ask(&answer, &worker, Transport::Udp, "elsewhere.test", 999);
+        ask(&answer, &worker, Transport::Udp, "one.example.com", 28);
+        answer.answer(&worker, &[0; 5], Ipv4Addr::LOCALHOST.into(), Transport::Udp, 1, &mut [0; UDP_BYTES_MAX]);
+
+        let check = |totals: &Totals, more: u64| {
+            assert_eq!(of_vip(totals, "one.example.com."), [("b".to_owned(), 5 + more)], "NODATA for AAAA counts too");
+            assert_eq!(of_zone(totals, "example.com."), [5 + more, 0, 0, 1, 0, 0, 0, 0]);
+            assert_eq!(totals.outside[5], 1, "REFUSED");
+            let typed = |transport: Transport, name: &str| {
+                let place = TYPES.iter().position(|(_, known)| *known == name).unwrap();
+                totals.types[transport as usize * TYPES.len() + place]
+            };
+            let udp = [typed(Transport::Udp, "A"), typed(Transport::Udp, "AAAA"), typed(Transport::Udp, "other")];
+            assert_eq!(udp, [5 + more, 1, 1]);
+            assert_eq!((typed(Transport::Udp, "none"), typed(Transport::Tcp, "AAAA")), (1, 1));
+        };
+        check(&answer.answered().totals(), 0);
+
+        // Every number of VIPs, pools and zones is another one now, and one zone is gone.
+        let more = "[pool.A0]\nregion = \"r\"\nendpoints = [{ address = \"192.0.2.9\" }]\n\
+                    [vip.\"first.example.com.\"]\npolicy = \"failover\"\npools = [{ pool = \"A0\" }]\n";
+        handle.reload(snapshot(more, &["aaa.example.", "example.com."])).await.unwrap();
+        check(&answer.answered().totals(), 0);
+        assert!(!answer.answered().settle(), "two workers have not looked yet");
+        answer.refresh(&mut worker);
+        ask(&answer, &worker, Transport::Udp, "one.example.com", 1);
+        ask(&answer, &busy, Transport::Udp, "one.example.com", 1); // as it was in the middle of a batch
+        check(&answer.answered().totals(), 2);
+        drop(busy);
+        assert!(answer.answered().settle());
+        check(&answer.answered().totals(), 2);
+
+        handle.reload(snapshot("", &["example.com.", "gone.example."])).await.unwrap();
+        answer.refresh(&mut worker);
+        assert!(answer.answered().settle());
+        let totals = answer.answered().totals();
+        check(&totals, 2);
+        assert_eq!(of_zone(&totals, "gone.example."), [0; 8], "what was taken out begins anew");
+        handle.stop().await;
+        running.await.unwrap();
+    }
+}

@@ -15,6 +15,11 @@ pub trait Answer: Send + Sync + 'static {
     /// A view that is up to date.
     fn view(&self) -> Self::View;
 
+    /// A view for a thread that keeps it and is the only one to answer with it: a UDP worker's.
+    fn worker_view(&self) -> Self::View {
+        self.view()
+    }
+
     /// Brings a view up to date; what is answered until the next call comes from one world. A UDP worker calls it once
     /// for each batch, and now and then while it is idle, so that no former world is kept alive for long.
     fn refresh(&self, view: &mut Self::View);

@@ -17,9 +17,10 @@ pub struct Tally {
     pub queries: u64,
     /// Responses sent, by extended response code.
     pub responses: [u64; RCODES],
-    /// Messages that deserve no response: responses themselves, what is too short or too long to be a query, and what
-    /// came from port 0.
+    /// Messages that deserve no response: responses themselves, and what is too short to be a query.
     pub ignored: u64,
+    /// Datagrams that were not looked into: too long to be a query, or from port 0, where nobody can be answered.
+    pub unreadable: u64,
     /// Responses the kernel did not take: no route, a firewall, a full queue, or a client that went away.
     pub unsent: u64,
     /// Queries whose answering failed by a defect of ours; SERVFAIL was sent.
@@ -52,6 +53,7 @@ pub struct Counters {
     queries: AtomicU64,
     responses: [AtomicU64; RCODES],
     ignored: AtomicU64,
+    unreadable: AtomicU64,
     unsent: AtomicU64,
     panics: AtomicU64,
     connections: AtomicU64,
@@ -72,6 +74,7 @@ impl Counters {
             add(counter, by);
         }
         add(&self.ignored, tally.ignored);
+        add(&self.unreadable, tally.unreadable);
         add(&self.unsent, tally.unsent);
         add(&self.panics, tally.panics);
         add(&self.connections, tally.connections);
@@ -86,6 +89,7 @@ impl Counters {
             *sum += counter.load(Relaxed);
         }
         sum.ignored += self.ignored.load(Relaxed);
+        sum.unreadable += self.unreadable.load(Relaxed);
         sum.unsent += self.unsent.load(Relaxed);
         sum.panics += self.panics.load(Relaxed);
         sum.connections += self.connections.load(Relaxed);

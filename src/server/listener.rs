@@ -18,7 +18,6 @@ use crate::server::answer::Answer;
 use crate::server::bind;
 use crate::server::bind::PlainSockets;
 use crate::server::counters::Counters;
-use crate::server::counters::Tally;
 use crate::server::encrypted::Encrypted;
 use crate::server::given::Given;
 use crate::server::pulse::Pulses;
@@ -201,12 +200,10 @@ impl Listener {
         self.wanted.listening_at(self.address)
     }
 
-    /// Adds what was counted here to `sum`.
-    pub fn add_to(&self, sum: &mut Tally) {
-        self.counters.add_to(sum);
-        if let Some(udp) = &self.udp {
-            udp.add_to(sum);
-        }
+    /// What counts here.
+    pub fn counters(&self) -> impl Iterator<Item = Arc<Counters>> {
+        let workers = self.udp.iter().flat_map(UdpWorkers::counters);
+        std::iter::once(&self.counters).chain(workers).cloned()
     }
 
     /// Starts UDP workers until there are `count`; never ends any.

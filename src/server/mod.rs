@@ -10,15 +10,18 @@
 
 pub mod admission;
 pub mod answer;
+pub mod answered;
 pub mod batch;
 pub mod bind;
 pub mod connection;
 pub mod counters;
+pub mod counts;
 pub mod dice;
 pub mod encrypted;
 pub mod framing;
 pub mod given;
 pub mod listener;
+pub mod meter;
 pub mod proxy_protocol;
 pub mod pulse;
 pub mod responding;
@@ -47,6 +50,7 @@ use crate::server::listener::BoundListener;
 use crate::server::listener::Kind;
 use crate::server::listener::Listener;
 use crate::server::listener::Wanted;
+use crate::server::meter::Meter;
 use crate::server::pulse::Pulses;
 use crate::server::tcp::Limits;
 use crate::server::tcp::Streams;
@@ -135,12 +139,13 @@ impl Bound {
             admission: Arc::<Admission>::default(),
             limits: Arc::new(ArcSwap::from_pointee(self.limits)),
         };
+        let meter = Meter::new(streams.admission.clone());
         let mut server = Server {
             listeners: Vec::new(),
             certificate: self.certificate,
             streams,
             workers: self.workers,
-            closed: Tally::default(),
+            meter,
             runtime: runtime.clone(),
             pulses: Arc::default(),
             waiting: Vec::new(),
@@ -165,7 +170,7 @@ pub struct Server<A> {
     certificate: Option<Arc<Certificate>>,
     streams: Streams<A>,
     workers: usize,
-    closed: Tally,
+    meter: Meter,
     runtime: Handle,
     pulses: Arc<Pulses>,
     /// What another process has to let go of before we may read it.
@@ -194,6 +199,7 @@ impl<A: Answer> Server<A> {
         let mut outcome = Ok(());
         for listener in &mut self.listeners {
             outcome = outcome.and(listener.grow_to(self.workers, &self.streams.answer, &self.pulses));
+            self.meter.watch(listener.counters());
         }
         outcome
     }
@@ -218,14 +224,17 @@ impl<A: Answer> Server<A> {
 
     /// What was counted since the start, over all listeners, closed ones too.
     pub fn totals(&self) -> Tally {
-        let mut sum = self.closed;
-        self.listeners.iter().for_each(|listener| listener.add_to(&mut sum));
-        sum
+        self.meter.totals()
+    }
+
+    /// A view of what is counted, for others to keep.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// How many TCP and TLS connections are open.
     pub fn connections(&self) -> usize {
-        self.streams.admission.open()
+        self.meter.connections()
     }
 
     /// Takes over new settings: opens what is new, reads the certificate again, then closes what is no longer wanted.
@@ -286,7 +295,9 @@ impl<A: Answer> Server<A> {
 
     fn open(&mut self, bound: BoundListener) -> io::Result<()> {
         let _inside = self.runtime.enter();
-        self.listeners.push(bound.serve(&self.streams, self.certificate.as_ref(), &self.pulses)?);
+        let listener = bound.serve(&self.streams, self.certificate.as_ref(), &self.pulses)?;
+        self.meter.watch(listener.counters());
+        self.listeners.push(listener);
         Ok(())
     }
 
@@ -295,8 +306,6 @@ impl<A: Answer> Server<A> {
             self.listeners.drain(..).partition(|listener| wanted.contains(&listener.wanted));
         self.listeners = stay;
         for listener in go {
-            // what it counts while it drains is lost; what it counted before is not
-            listener.add_to(&mut self.closed);
             self.runtime.spawn(listener.stop());
         }
     }

@@ -1,4 +1,4 @@
-//! The [`Answer`] of the running server: the responder over the published world.
+//! The [`Answer`] of the running server: the responder over the published world, and its counts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use crate::runtime::swap::Published;
 use crate::runtime::swap::Reader;
 use crate::server::answer::Answer;
 use crate::server::answer::Messages;
+use crate::server::answered::Answered;
+use crate::server::counts::Counts;
+use crate::snapshot::Snapshot;
 use crate::steering::Draw;
 use crate::world::World;
 
@@ -21,12 +24,26 @@ use crate::world::World;
 pub struct Responding {
     published: Arc<Published>,
     clock: Clock,
+    answered: Arc<Answered>,
 }
 
 impl Responding {
     /// From that world, at that clock's time.
     pub fn new(published: Arc<Published>, clock: Clock) -> Self {
-        Responding { published, clock }
+        let answered = Answered::new(published.clone());
+        Responding { published, clock, answered }
+    }
+
+    /// What is counted of queries and answers.
+    pub fn answered(&self) -> &Arc<Answered> {
+        &self.answered
+    }
+
+    fn seen(&self, counts: impl FnOnce(&Arc<Snapshot>) -> Arc<Counts>) -> View {
+        let mut reader = self.published.reader();
+        let world = reader.world().clone();
+        let counts = counts(&world.snapshot);
+        View { reader, world, counts, seconds: self.clock.now().secs() }
     }
 }
 
@@ -35,6 +52,8 @@ impl Responding {
 pub struct View {
     reader: Reader,
     world: Arc<World>,
+    /// Of the world's snapshot.
+    counts: Arc<Counts>,
     seconds: u64,
 }
 
@@ -42,15 +61,23 @@ impl Answer for Responding {
     type View = View;
 
     fn view(&self) -> View {
-        let mut reader = self.published.reader();
-        let world = reader.world().clone();
-        View { reader, world, seconds: self.clock.now().secs() }
+        self.seen(|snapshot| self.answered.shared(snapshot))
+    }
+
+    fn worker_view(&self) -> View {
+        self.seen(|snapshot| self.answered.alone(snapshot))
     }
 
     fn refresh(&self, view: &mut View) {
         let world = view.reader.world();
         if !Arc::ptr_eq(world, &view.world) {
             view.world = world.clone();
+            if !Arc::ptr_eq(&view.world.snapshot, view.counts.snapshot()) {
+                view.counts = match view.counts.is_alone() {
+                    true => self.answered.alone(&view.world.snapshot),
+                    false => self.answered.shared(&view.world.snapshot),
+                };
+            }
         }
         view.seconds = self.clock.now().secs();
     }
@@ -69,7 +96,9 @@ impl Answer for Responding {
         random: u64,
         out: &mut [u8],
     ) -> Outcome {
-        respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out)
+        let outcome = respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out);
+        view.counts.count(transport, &outcome);
+        outcome
     }
 
     fn transfer(&self, view: &View, query: &[u8], zone: usize) -> Option<Box<dyn Messages>> {

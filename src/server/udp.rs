@@ -110,7 +110,7 @@ impl UdpWorkers {
         let worker = Worker {
             socket: socket.clone(),
             address: self.address,
-            view: answer.view(),
+            view: answer.worker_view(),
             answer: answer.clone(),
             counters: counters.clone(),
             told: self.told.clone(),
@@ -138,9 +138,9 @@ impl UdpWorkers {
         &self.sockets
     }
 
-    /// Adds what all workers counted to `sum`.
-    pub fn add_to(&self, sum: &mut Tally) {
-        self.counters.iter().for_each(|counters| counters.add_to(sum));
+    /// What each worker counts in.
+    pub fn counters(&self) -> impl Iterator<Item = &Arc<Counters>> {
+        self.counters.iter()
     }
 
     /// Has the workers answer what is queued and end; within about 100 ms.
@@ -251,7 +251,7 @@ impl<A: Answer> Worker<A> {
             tally.count(&outcome);
             outcome.bytes
         });
-        tally.ignored += passed_over as u64;
+        tally.unreadable += passed_over as u64;
     }
 
     /// Once for each worker: what is wrong with one datagram is wrong with many.
