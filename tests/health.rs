@@ -9,10 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rhumb::config;
 use rhumb::health::belief::Standing;
-use rhumb::health::forced::{Forced, Order};
-use rhumb::health::ledger::Ledger;
+use rhumb::health::forced::{Change, Forced, Order};
+use rhumb::health::ledger::{Ledger, Step};
 use rhumb::health::probe::{ProbeResult, ReasonCode};
-use rhumb::health::standings::Subject;
 use rhumb::health::table::{HOLDS_FOREVER, HealthTable};
 use rhumb::model::{EndpointId, Model, Moment, PoolId};
 
@@ -91,17 +90,23 @@ impl Play {
     }
 
     fn order(&mut self, subject: &str, order: Option<Order>, until: Option<u64>) {
-        let subject = Subject::named(self.ledger.model(), subject).expect("the subject is in the model");
-        let until = until.map(|seconds| self.now + Duration::from_secs(seconds));
-        let forced = order.map(|order| Forced {
-            order,
-            reason: "test".into(),
-            by: "test".into(),
-            since: self.now,
-            begins: self.now,
-            until,
-        });
-        let _ = self.ledger.forced(subject, forced, self.now);
+        let change = match order {
+            Some(order) => Change::Set(self.papers(order, 0, until)),
+            None => Change::End { aspect: None, by: "test".into() },
+        };
+        let _ = self.change(subject, change);
+    }
+
+    /// An order that begins so many seconds from now and ends so many after that.
+    fn papers(&self, order: Order, begins_in: u64, lasts: Option<u64>) -> Forced {
+        let begins = self.now + Duration::from_secs(begins_in);
+        let until = lasts.map(|seconds| begins + Duration::from_secs(seconds));
+        Forced { order, reason: "test".into(), by: "test".into(), since: self.now, begins, until }
+    }
+
+    fn change(&mut self, subject: &str, change: Change) -> Step {
+        let name = self.ledger.subject(subject).expect("the subject is known");
+        self.ledger.order(&name, change, self.now)
     }
 
     fn usable(&self) -> Vec<bool> {
@@ -196,10 +201,10 @@ fn orders_reach_from_regions_to_endpoints_and_end() {
     assert_eq!(play.ledger.table().pool(PoolId(0)).healthy, 1);
     assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 60);
     play.run(59);
-    assert!(!play.ledger.expire(play.now).flipped);
+    assert!(!play.ledger.keep_time(play.now).flipped);
     assert_eq!(play.ledger.table().endpoint(EndpointId(0)).holds_for, 1);
     play.run(1);
-    assert!(play.ledger.expire(play.now).flipped);
+    assert!(play.ledger.keep_time(play.now).flipped);
     assert!(play.ledger.table().endpoint(EndpointId(0)).usable);
     play.order("pool/c", Some(Order::Down), None);
     assert_eq!(play.usable(), [true, true, false]);
@@ -232,7 +237,7 @@ fn a_reload_forgets_nothing_it_need_not() {
         ("new", "us", "web", 1, &[("192.0.2.3", 1)]),
         ("web", "eu", "web", 1, &[("192.0.2.2", 7), ("192.0.2.4", 1), ("192.0.2.1", 1)]),
     ]);
-    play.ledger.reloaded(after, play.now);
+    let _ = play.ledger.reloaded(after, play.now);
     assert_eq!(play.standing(0), Standing::Up, "a renamed pool's endpoint is still the one we ask");
     assert_eq!(play.standing(1), Standing::Down);
     assert_eq!(play.standing(2), Standing::Unknown, "a new one starts unknown");
@@ -249,7 +254,7 @@ fn a_changed_check_asks_anew_and_drops_nothing_meanwhile() {
     play.run(60);
     let mut after = Model::clone(&before);
     after.checks[0].port = Some(8080);
-    play.ledger.reloaded(Arc::new(after), play.now);
+    let _ = play.ledger.reloaded(Arc::new(after), play.now);
     assert_eq!((play.standing(0), play.usable()), (Standing::Unknown, vec![true]));
     assert_eq!(play.fail(&["192.0.2.1"]).run(2).usable(), [false], "the first answer decides");
 }
@@ -261,7 +266,7 @@ fn an_equal_reload_changes_nothing() {
     play.fail(&["192.0.2.2"]).run(25);
     let (standings, table) = (play.ledger.standings().clone(), play.ledger.table().clone());
     let due = play.ledger.next_due();
-    play.ledger.reloaded(Arc::new(Model::clone(&model)), play.now);
+    let _ = play.ledger.reloaded(Arc::new(Model::clone(&model)), play.now);
     assert_eq!(play.ledger.standings(), &standings);
     assert_eq!(play.ledger.table(), &table);
     assert_eq!(play.ledger.next_due(), due);
@@ -274,7 +279,7 @@ fn results_nobody_waits_for_are_dropped() {
     play.run(60);
     let due = play.ledger.next_due().unwrap();
     let job = play.ledger.due(due).remove(0);
-    play.ledger.reloaded(model(&[("web", "eu", "web", 1, &[("192.0.2.9", 1)])]), due);
+    let _ = play.ledger.reloaded(model(&[("web", "eu", "web", 1, &[("192.0.2.9", 1)])]), due);
     let failed = ProbeResult::new(ReasonCode::L4Con, "", Duration::ZERO);
     assert_eq!(play.ledger.probed(job.id, &failed, due), Default::default());
     play.run(20);
@@ -379,7 +384,7 @@ proptest! {
                 _ => drop(play.fail(&addresses[which % 4..])),
             }
             play.run(seconds);
-            let _ = play.ledger.expire(play.now);
+            let _ = play.ledger.keep_time(play.now);
             let anew = HealthTable::new(&model, play.ledger.standings(), play.now);
             prop_assert_eq!(play.ledger.table(), &anew);
         }

@@ -168,7 +168,7 @@ async fn operators_are_obeyed_and_told() {
     let end = Change::End { aspect: None, by: "ada".into() };
     assert_eq!(server.handle.order("region/eu", end, false).await, Ok(()));
     assert!(usable(&server.handle.published.load(), 0));
-    let unknown = Refusal::Unknown("there is no `pool/none`".into());
+    let unknown = Refusal::Unknown("there is no pool `none`; there is `p0`".into());
     assert_eq!(server.handle.order("pool/none", set(), false).await, Err(unknown));
     server.stop().await;
 }

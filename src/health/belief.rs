@@ -83,8 +83,10 @@ pub struct LastResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Belief {
     observed: Observed,
-    /// What an operator ordered, beside what is observed.
+    /// The order of state that is in force, beside what is observed.
     pub forced: Option<Box<Forced>>,
+    /// The weight that is ordered and in force.
+    pub weight: Option<u32>,
     last: Option<LastResult>,
     since: Moment,
 }
@@ -93,12 +95,12 @@ impl Belief {
     /// Never asked; `recalled` counts until the first probe has ended.
     pub fn unknown(recalled: Option<Standing>, now: Moment) -> Self {
         let recalled = recalled.filter(|standing| *standing != Standing::Unknown);
-        Belief { observed: Observed::Unknown { recalled }, forced: None, last: None, since: now }
+        Belief { observed: Observed::Unknown { recalled }, forced: None, weight: None, last: None, since: now }
     }
 
     /// Nothing probes it: up until an operator says otherwise.
     pub fn unprobed(now: Moment) -> Self {
-        Belief { observed: Observed::Unprobed, forced: None, last: None, since: now }
+        Belief { observed: Observed::Unprobed, forced: None, weight: None, last: None, since: now }
     }
 
     /// The belief after one more probe, ended at `now`.
@@ -111,18 +113,29 @@ impl Belief {
         };
         let last = Some(LastResult { result, at: now, in_a_row });
         let since = if observed.standing() == before { self.since } else { now };
-        Belief { observed, forced: self.forced, last, since }
+        Belief { observed, forced: self.forced, weight: self.weight, last, since }
     }
 
     /// The same belief with its history forgotten and its standing recalled: what is left of it when the check it was
     /// formed by has changed. Orders stay.
     pub fn asked_anew(self, now: Moment) -> Self {
-        Belief::unknown(Some(self.counted()), now).under(self.forced)
+        let recalled = Some(self.counted());
+        Belief { forced: self.forced, weight: self.weight, ..Belief::unknown(recalled, now) }
     }
 
     /// The same belief under this order, or under none.
     pub fn under(self, forced: Option<Box<Forced>>) -> Self {
         Belief { forced, ..self }
+    }
+
+    /// What is observed, beside the orders of another belief.
+    pub fn beside(self, other: Belief) -> Self {
+        Belief { forced: other.forced, weight: other.weight, ..self }
+    }
+
+    /// The same belief under no orders at all.
+    pub fn without_orders(self) -> Self {
+        Belief { forced: None, weight: None, ..self }
     }
 
     /// What is observed, whatever was ordered.

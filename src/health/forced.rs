@@ -92,6 +92,24 @@ impl Order {
         }
     }
 
+    /// The weight, if it is one.
+    pub const fn weight(self) -> Option<u32> {
+        match self {
+            Order::Weight(weight) => Some(weight),
+            _ => None,
+        }
+    }
+
+    /// Which of two orders counts where both hold, a pool's and its region's: the one with the larger number.
+    pub const fn harshness(self) -> u8 {
+        match self {
+            Order::Maint => 3,
+            Order::Drain => 2,
+            Order::Down => 1,
+            Order::Up | Order::Weight(_) => 0,
+        }
+    }
+
     /// The standing it makes, in operators' words.
     pub const fn words(self) -> &'static str {
         match self {
@@ -128,10 +146,57 @@ pub struct Forced {
     pub until: Option<Moment>,
 }
 
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It begins later.
+    Planned,
+    /// It counts.
+    InForce,
+    /// The configuration has no such region, pool or endpoint now; it counts again when one of that name returns.
+    Dormant,
+}
+
+impl Phase {
+    /// The word for people and programs.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Phase::Planned => "planned",
+            Phase::InForce => "in-force",
+            Phase::Dormant => "dormant",
+        }
+    }
+}
+
 impl Forced {
-    /// Whether it still holds.
+    /// Whether its end has not come.
     pub fn holds_at(&self, now: Moment) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+
+    /// Whether it counts: it has begun and not ended.
+    pub fn in_force_at(&self, now: Moment) -> bool {
+        self.begins <= now && self.holds_at(now)
+    }
+
+    /// When it next begins or ends by itself; `None`: never.
+    pub fn changes_after(&self, now: Moment) -> Option<Moment> {
+        [Some(self.begins), self.until].into_iter().flatten().filter(|moment| *moment > now).min()
+    }
+
+    /// Whether there is a moment at which both this and an order of that time count.
+    pub fn overlaps(&self, begins: Moment, until: Option<Moment>) -> bool {
+        until.is_none_or(|until| self.begins < until) && self.until.is_none_or(|end| begins < end)
+    }
+
+    /// Why and by whom: `kernel by ada`.
+    pub fn papers(&self) -> String {
+        match (self.reason.is_empty(), self.by.is_empty()) {
+            (false, false) => format!("{} by {}", self.reason, self.by),
+            (true, false) => format!("by {}", self.by),
+            (false, true) => self.reason.clone(),
+            (true, true) => "no reason given".to_owned(),
+        }
     }
 
     /// Whole seconds it still holds; `None` without an end.
@@ -158,5 +223,18 @@ mod tests {
         assert!(!drain.holds_at(Moment::from_secs(40)));
         assert_eq!(drain.seconds_left(Moment::from_secs(15)), Some(25));
         assert!(Forced { until: None, ..drain }.holds_at(Moment::from_secs(1 << 40)));
+    }
+
+    #[test]
+    fn a_planned_order_waits_for_its_time() {
+        let at = Moment::from_secs;
+        let (reason, by) = ("kernel".into(), "ada".into());
+        let drain = Forced { order: Order::Drain, reason, by, since: at(0), begins: at(10), until: Some(at(40)) };
+        let in_force = [9, 10, 39, 40].map(|second| drain.in_force_at(at(second)));
+        assert_eq!(in_force, [false, true, true, false]);
+        let changes = [0, 10, 40].map(|second| drain.changes_after(at(second)));
+        assert_eq!(changes, [Some(at(10)), Some(at(40)), None]);
+        assert!(drain.overlaps(at(39), None) && !drain.overlaps(at(40), None) && !drain.overlaps(at(0), Some(at(10))));
+        assert_eq!(drain.papers(), "kernel by ada");
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::belief::{Belief, Standing};
-use crate::health::forced::Forced;
 use crate::health::journal::{Journal, Turn};
 use crate::health::probe::ProbeResult;
 use crate::health::schedule::Schedule;
@@ -18,6 +17,10 @@ use crate::health::table::{HealthTable, PoolHealth};
 use crate::health::tally::ProbeTally;
 use crate::health::target::{Job, Target, TargetId, targets};
 use crate::model::{EndpointId, Model, Moment, PoolId};
+
+mod ordering;
+
+pub use ordering::{BY_BYTES_MAX, REASON_BYTES_MAX};
 
 /// What an event came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Ledger {
     unheard: usize,
     journal: Journal,
     tally: ProbeTally,
+    /// The longest TTL of any VIP: what changes later than that caps no answer.
+    ttl_max: Duration,
 }
 
 impl Ledger {
@@ -74,6 +79,7 @@ impl Ledger {
         let table = HealthTable::new(&model, &standings, now);
         let tally = ProbeTally::new(&model);
         let mut ledger = Ledger {
+            ttl_max: ttl_max(&model),
             model,
             standings,
             table,
@@ -132,33 +138,17 @@ impl Ledger {
         step
     }
 
-    /// A new model takes effect: what is known stays known (see [`Standings::carried_over`]).
-    pub fn reloaded(&mut self, model: Arc<Model>, now: Moment) {
+    /// A new model takes effect: what is known stays known (see [`Standings::carried_over`]), and orders go by name.
+    pub fn reloaded(&mut self, model: Arc<Model>, now: Moment) -> Step {
         let next = self.standings.carried_over(&self.model, &model, now);
         let former = std::mem::replace(&mut self.standings, next);
         self.tally = self.tally.carried_over(&self.model, &model);
+        self.ttl_max = ttl_max(&model);
         self.model = model;
         self.watch_targets(Some(&former), now);
         self.table = HealthTable::new(&self.model, &self.standings, now);
-    }
-
-    /// An operator ordered something of a subject, or takes an order back.
-    pub fn forced(&mut self, subject: Subject, forced: Option<Forced>, now: Moment) -> Step {
-        let from = self.words(subject);
-        let reason = match &forced {
-            Some(forced) => format!("{} by {}", forced.reason, forced.by),
-            None => "order ended".to_owned(),
-        };
-        self.standings.force(subject, forced);
-        let mut step = self.refresh(subject, now);
-        let to = self.words(subject);
-        if from != to {
-            let (kind, name) = self.name(subject);
-            step.turns.insert(
-                0,
-                Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() },
-            );
-        }
+        let turns = self.slept_and_woken(&former.orders, now);
+        let step = Step { changed: true, flipped: true, turns };
         self.write(&step);
         step
     }
@@ -168,19 +158,6 @@ impl Ledger {
         let step = Step { turns: vec![turn], ..Step::default() };
         self.write(&step);
         step
-    }
-
-    /// Ends the orders whose time is over and counts down the others.
-    pub fn expire(&mut self, now: Moment) -> Step {
-        let timed: Vec<(Subject, bool)> = self
-            .standings
-            .orders()
-            .filter(|(_, forced)| forced.until.is_some())
-            .map(|(subject, forced)| (subject, forced.holds_at(now)))
-            .collect();
-        timed.into_iter().fold(Step::default(), |step, (subject, holds)| {
-            step.and(if holds { self.refresh(subject, now) } else { self.forced(subject, None, now) })
-        })
     }
 
     /// Whether every target was asked at least once.
@@ -264,7 +241,7 @@ impl Ledger {
         for id in endpoints {
             let own = &mut self.standings.endpoints[id.index()];
             if own.standing() == Standing::Unknown && own.last().is_none() {
-                *own = belief.clone().under(own.forced.take());
+                *own = belief.clone().beside(std::mem::replace(own, Belief::unprobed(belief.since())));
             }
         }
     }
@@ -286,7 +263,7 @@ impl Ledger {
         let mut step = self.refresh(Subject::Endpoint(id), now);
         if before != after {
             self.tally.turned(id, after);
-            let (kind, name) = self.name(Subject::Endpoint(id));
+            let (kind, name) = ("endpoint", Subject::Endpoint(id).name(&self.model));
             let (from, to, reason) = (before.words().into(), after.words().into(), result.to_string());
             let effective = effective.into();
             step.turns.insert(0, Turn { at: now, kind, name, from, to, after: in_a_row, reason, effective });
@@ -327,7 +304,7 @@ impl Ledger {
         let turned = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
         let turn = turned.then(|| {
             let pool = self.model.pool(id);
-            let (kind, name) = self.name(Subject::Pool(id));
+            let (kind, name) = ("pool", pool.name.clone());
             let (from, to) = (pool_words(before), pool_words(after));
             let reason = format!("{} of {} up (min {})", after.healthy, pool.endpoints.len(), pool.min_healthy);
             Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() }
@@ -338,25 +315,6 @@ impl Ledger {
     fn write(&mut self, step: &Step) {
         step.turns.iter().for_each(|turn| self.journal.write(turn.clone()));
     }
-
-    /// What counts for a subject, in operators' words.
-    fn words(&self, subject: Subject) -> &'static str {
-        match subject {
-            Subject::Endpoint(id) => self.belief(id).effective(),
-            Subject::Pool(_) | Subject::Region(_) => self.standings.forced(subject).map_or("up", |f| f.order.words()),
-        }
-    }
-
-    fn name(&self, subject: Subject) -> (&'static str, String) {
-        match subject {
-            Subject::Endpoint(id) => {
-                let endpoint = self.model.endpoint(id);
-                ("endpoint", format!("{}/{}", self.model.pool(endpoint.pool).name, endpoint.address))
-            }
-            Subject::Pool(id) => ("pool", self.model.pool(id).name.clone()),
-            Subject::Region(id) => ("region", self.model.region(id).name.clone()),
-        }
-    }
 }
 
 fn pool_words(pool: PoolHealth) -> &'static str {
@@ -365,4 +323,9 @@ fn pool_words(pool: PoolHealth) -> &'static str {
         (true, false) => "up",
         (false, false) => "down",
     }
+}
+
+/// The longest TTL that any answer may have.
+fn ttl_max(model: &Model) -> Duration {
+    model.vips.iter().map(|vip| vip.ttl).max().unwrap_or_default()
 }

@@ -6,6 +6,8 @@
 
 pub mod probe;
 pub mod forced;
+pub mod names;
+pub mod orders;
 pub mod belief;
 pub mod standings;
 pub mod table;

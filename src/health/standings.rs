@@ -6,74 +6,26 @@
 //! [`HealthTable`]: crate::health::table::HealthTable
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use crate::health::belief::{Belief, Standing};
-use crate::health::forced::{Forced, Order};
+use crate::health::forced::Forced;
+use crate::health::orders::Orders;
 use crate::health::target::check_of;
-use crate::model::{EndpointId, HealthCheck, Model, Moment, Pool, PoolId, RegionId};
+use crate::model::{EndpointId, HealthCheck, Model, Moment, Pool, PoolId};
 
-/// What an order is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// One endpoint.
-    Endpoint(EndpointId),
-    /// One pool.
-    Pool(PoolId),
-    /// One region: every pool in it.
-    Region(RegionId),
-}
-
-impl Subject {
-    /// The subject of a name as operators write it: `region/eu-west`, `pool/eu-web`, `endpoint/eu-web/192.0.2.10`.
-    pub fn named(model: &Model, text: &str) -> Option<Subject> {
-        let (kind, name) = text.split_once('/')?;
-        match kind {
-            "region" => model.regions.iter().position(|r| r.name == name).map(|i| Subject::Region(RegionId::from(i))),
-            "pool" => pool_named(model, name).map(Subject::Pool),
-            "endpoint" => {
-                let (pool, address) = name.rsplit_once('/')?;
-                let address: IpAddr = address.parse().ok()?;
-                let mut members = model.members(pool_named(model, pool)?);
-                members.find(|(_, endpoint)| endpoint.address == address).map(|(id, _)| Subject::Endpoint(id))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn pool_named(model: &Model, name: &str) -> Option<PoolId> {
-    model.pools.iter().position(|pool| pool.name == name).map(PoolId::from)
-}
-
-/// What an endpoint is known by from one model to the next, and from one run to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EndpointKey {
-    /// The pool's name.
-    pub pool: String,
-    /// The endpoint's address.
-    pub address: IpAddr,
-    /// The endpoint's own port.
-    pub port: Option<u16>,
-}
-
-impl EndpointKey {
-    /// The key of an endpoint.
-    pub fn of(model: &Model, id: EndpointId) -> Self {
-        let endpoint = model.endpoint(id);
-        EndpointKey { pool: model.pool(endpoint.pool).name.clone(), address: endpoint.address, port: endpoint.port }
-    }
-}
+pub use crate::health::names::{EndpointKey, Subject};
 
 /// Every belief and every order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standings {
     /// By [`EndpointId`].
     pub endpoints: Vec<Belief>,
-    /// What was ordered of whole pools, by [`PoolId`].
+    /// Which order of state is in force for a whole pool, by [`PoolId`].
     pub pools: Vec<Option<Box<Forced>>>,
-    /// What was ordered of whole regions, by [`RegionId`].
+    /// Which order of state is in force for a whole region, by [`RegionId`].
     pub regions: Vec<Option<Box<Forced>>>,
+    /// Every order, in force or not.
+    pub orders: Orders,
 }
 
 impl Standings {
@@ -93,6 +45,7 @@ impl Standings {
             endpoints: endpoints.collect(),
             pools: vec![None; model.pools.len()],
             regions: vec![None; model.regions.len()],
+            orders: Orders::default(),
         }
     }
 
@@ -111,21 +64,24 @@ impl Standings {
                 (None, None) => belief,
                 (Some(was), Some(is)) if asks_the_same(was, is) => belief,
                 (_, Some(_)) => belief.asked_anew(now),
-                (Some(_), None) => Belief::unprobed(now).under(belief.forced),
+                (Some(_), None) => Belief::unprobed(now),
             }
+            .without_orders()
         });
-        let old_pools: HashMap<&str, _> = old.pools.iter().map(|p| p.name.as_str()).zip(&self.pools).collect();
-        let old_regions: HashMap<&str, _> = old.regions.iter().map(|r| r.name.as_str()).zip(&self.regions).collect();
-        let order =
-            |known: &HashMap<&str, &Option<Box<Forced>>>, name: &str| known.get(name).and_then(|f| (*f).clone());
-        Standings {
+        let mut carried = Standings {
             endpoints: endpoints.collect(),
-            pools: new.pools.iter().map(|p| order(&old_pools, &p.name)).collect(),
-            regions: new.regions.iter().map(|r| order(&old_regions, &r.name)).collect(),
+            pools: vec![None; new.pools.len()],
+            regions: vec![None; new.regions.len()],
+            orders: self.orders.carried_over(old, new),
+        };
+        let subjects: Vec<Subject> = carried.orders.live().map(|(subject, _)| subject).collect();
+        for subject in subjects {
+            carried.bring_in_force(subject, now);
         }
+        carried
     }
 
-    /// What was ordered of a subject.
+    /// Which order of state is in force for a subject.
     pub fn forced(&self, subject: Subject) -> Option<&Forced> {
         match subject {
             Subject::Endpoint(id) => self.endpoints[id.index()].forced.as_deref(),
@@ -134,38 +90,34 @@ impl Standings {
         }
     }
 
-    /// Orders something of a subject, or nothing any more.
-    pub fn force(&mut self, subject: Subject, forced: Option<Forced>) {
-        let forced = forced.map(Box::new);
-        match subject {
-            Subject::Endpoint(id) => self.endpoints[id.index()].forced = forced,
-            Subject::Pool(id) => self.pools[id.index()] = forced,
-            Subject::Region(id) => self.regions[id.index()] = forced,
+    /// Lets those orders of a subject count that count at this moment, and no others; whether that changed anything.
+    pub fn bring_in_force(&mut self, subject: Subject, now: Moment) -> bool {
+        let given = self.orders.of(subject);
+        let state = given.and_then(|given| given.state.as_ref()).filter(|forced| forced.in_force_at(now));
+        let weight = given.and_then(|given| given.weight.as_ref()).filter(|forced| forced.in_force_at(now));
+        let weight = weight.and_then(|forced| forced.order.weight());
+        let changed = self.forced(subject) != state;
+        let state = if changed { state.cloned().map(Box::new) } else { None };
+        let (slot, weighed) = match subject {
+            Subject::Endpoint(id) => {
+                let belief = &mut self.endpoints[id.index()];
+                let weighed = std::mem::replace(&mut belief.weight, weight) != weight;
+                (&mut belief.forced, weighed)
+            }
+            Subject::Pool(id) => (&mut self.pools[id.index()], false),
+            Subject::Region(id) => (&mut self.regions[id.index()], false),
+        };
+        if changed {
+            *slot = state;
         }
-    }
-
-    /// Every order with its subject.
-    pub fn orders(&self) -> impl Iterator<Item = (Subject, &Forced)> {
-        let endpoints = self.endpoints.iter().enumerate();
-        let endpoints =
-            endpoints.filter_map(|(i, b)| Some((Subject::Endpoint(EndpointId::from(i)), b.forced.as_deref()?)));
-        let pools = self.pools.iter().enumerate();
-        let pools = pools.filter_map(|(i, f)| Some((Subject::Pool(PoolId::from(i)), f.as_deref()?)));
-        let regions = self.regions.iter().enumerate();
-        let regions = regions.filter_map(|(i, f)| Some((Subject::Region(RegionId::from(i)), f.as_deref()?)));
-        endpoints.chain(pools).chain(regions)
+        changed || weighed
     }
 
     /// The order that counts for a pool: its own or its region's, the harsher one.
     pub fn order_for(&self, id: PoolId, pool: &Pool) -> Option<&Forced> {
-        let harshness = |forced: &&Forced| match forced.order {
-            Order::Maint => 3,
-            Order::Drain => 2,
-            Order::Down => 1,
-            Order::Up | Order::Weight(_) => 0,
-        };
         let own = self.pools[id.index()].as_deref();
-        own.into_iter().chain(self.regions[pool.region.index()].as_deref()).max_by_key(harshness)
+        let all = own.into_iter().chain(self.regions[pool.region.index()].as_deref());
+        all.max_by_key(|forced| forced.order.harshness())
     }
 }
 

@@ -5,13 +5,16 @@
 //!
 //! **When is a pool up?** When at least `min_healthy` of its endpoints are usable, and weights count: an endpoint of
 //! weight 0 serves only when every other is gone, so standbys do not make up the number for those they stand behind.
-//! The two groups are counted apart, and the pool is up when either one has enough.
+//! The two groups are counted apart, and the pool is up when either one has enough. A weight that an operator ordered
+//! counts in place of the configuration's.
 
-use crate::health::belief::Belief;
-use crate::health::forced::{Forced, Order};
-use crate::health::standings::Standings;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::health::belief::Standing;
+use crate::health::forced::Order;
+use crate::health::standings::{Standings, Subject};
 use crate::health::target::check_of;
-use crate::model::{EndpointId, Model, Moment, PoolId};
+use crate::model::{Endpoint, EndpointId, Model, Moment, PoolId};
 
 /// A TTL cap that never binds: nothing probes it, or nothing is in doubt.
 pub const HOLDS_FOREVER: u32 = u32::MAX;
@@ -35,6 +38,8 @@ pub struct PoolHealth {
     pub usable: bool,
     /// Whether an operator took it or its region out.
     pub withdrawn: bool,
+    /// Whether an endpoint of it has another weight than the configuration's ([`HealthTable::weight_ordered`]).
+    pub reweighed: bool,
     /// How many endpoints are usable.
     pub healthy: u32,
     /// How long `usable` holds at least, in seconds.
@@ -46,6 +51,8 @@ pub struct PoolHealth {
 pub struct HealthTable {
     endpoints: Vec<EndpointHealth>,
     pools: Vec<PoolHealth>,
+    /// The weights that were ordered, by id: few, so that the endpoints of all other pools stay small in the cache.
+    weights: Vec<(EndpointId, u32)>,
 }
 
 const UP: EndpointHealth = EndpointHealth { usable: true, withdrawn: false, holds_for: HOLDS_FOREVER };
@@ -56,12 +63,12 @@ impl HealthTable {
     /// `now` tells how long orders with an end still hold.
     pub fn new(model: &Model, standings: &Standings, now: Moment) -> Self {
         let endpoints = (0..model.endpoints.len()).map(EndpointId::from);
-        let endpoints = endpoints.map(|id| endpoint_health(model, id, &standings.endpoints[id.index()], now));
-        let mut table = HealthTable { endpoints: endpoints.collect(), pools: Vec::with_capacity(model.pools.len()) };
+        let weights = endpoints.clone().filter_map(|id| Some((id, standings.endpoints[id.index()].weight?))).collect();
+        let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, now)).collect();
+        let mut table = HealthTable { endpoints, pools: Vec::with_capacity(model.pools.len()), weights };
         let mut scratch = Vec::new();
         for id in (0..model.pools.len()).map(PoolId::from) {
-            let order = standings.order_for(id, model.pool(id));
-            table.pools.push(table.pool_health(model, id, order, now, &mut scratch));
+            table.pools.push(table.pool_health(model, id, ordered_of(model, standings, id, now), &mut scratch));
         }
         table
     }
@@ -71,10 +78,11 @@ impl HealthTable {
         let pools = model.pools.iter().map(|pool| PoolHealth {
             usable: true,
             withdrawn: false,
+            reweighed: false,
             healthy: pool.endpoints.len() as u32,
             holds_for: HOLDS_FOREVER,
         });
-        HealthTable { endpoints: vec![UP; model.endpoints.len()], pools: pools.collect() }
+        HealthTable { endpoints: vec![UP; model.endpoints.len()], pools: pools.collect(), weights: Vec::new() }
     }
 
     /// The same table with these endpoints and pools down: what-if.
@@ -91,7 +99,7 @@ impl HealthTable {
         for id in endpoints {
             let pool = model.endpoint(*id).pool;
             let before = table.pools[pool.index()];
-            let counted = table.pool_health(model, pool, None, Moment::default(), &mut scratch);
+            let counted = table.pool_health(model, pool, Ordered::NOTHING, &mut scratch);
             if before.usable {
                 table.pools[pool.index()] = counted;
             } else {
@@ -105,21 +113,77 @@ impl HealthTable {
         table
     }
 
+    /// The table as it would be if these orders of state, and no others, held for these subjects; TTLs mean nothing in
+    /// it. Subjects that are not named stay as they are.
+    pub fn supposing(&self, model: &Model, standings: &Standings, orders: &BTreeMap<Subject, Option<Order>>) -> Self {
+        let mut table = self.clone();
+        let mut pools = BTreeSet::new();
+        for (subject, order) in orders {
+            match subject {
+                Subject::Endpoint(id) => {
+                    let observed = standings.endpoints[id.index()].counted() == Standing::Up;
+                    let health = &mut table.endpoints[id.index()];
+                    health.usable = order.map_or(observed, |order| order == Order::Up);
+                    health.withdrawn = order.is_some_and(Order::withdraws);
+                    pools.insert(model.endpoint(*id).pool);
+                }
+                Subject::Pool(id) => drop(pools.insert(*id)),
+                Subject::Region(region) => {
+                    let members = model.pools.iter().enumerate().filter(|(_, pool)| pool.region == *region);
+                    pools.extend(members.map(|(at, _)| PoolId::from(at)));
+                }
+            }
+        }
+        let mut scratch = Vec::new();
+        for id in pools {
+            let order = |subject| orders.get(&subject).copied().unwrap_or(standings.forced(subject).map(|f| f.order));
+            let both = [order(Subject::Pool(id)), order(Subject::Region(model.pool(id).region))];
+            let order = both.into_iter().flatten().max_by_key(|order| order.harshness());
+            let ordered = Ordered { order, changes_in: HOLDS_FOREVER };
+            table.pools[id.index()] = table.pool_health(model, id, ordered, &mut scratch);
+        }
+        table
+    }
+
     /// Brings one endpoint and its pool up to date; whether anything changed.
     pub fn refresh(&mut self, model: &Model, standings: &Standings, id: EndpointId, now: Moment) -> bool {
-        let after = endpoint_health(model, id, &standings.endpoints[id.index()], now);
-        let changed = std::mem::replace(&mut self.endpoints[id.index()], after) != after;
+        let after = endpoint_health(model, standings, id, now);
+        let mut changed = std::mem::replace(&mut self.endpoints[id.index()], after) != after;
+        changed |= self.reweigh(id, standings.endpoints[id.index()].weight);
         if changed {
             self.refresh_pool(model, standings, model.endpoint(id).pool, now);
         }
         changed
     }
 
+    fn reweigh(&mut self, id: EndpointId, weight: Option<u32>) -> bool {
+        match (self.weights.binary_search_by_key(&id, |(id, _)| *id), weight) {
+            (Err(_), None) => return false,
+            (Ok(at), Some(weight)) if self.weights[at].1 == weight => return false,
+            (Ok(at), Some(weight)) => self.weights[at].1 = weight,
+            (Ok(at), None) => drop(self.weights.remove(at)),
+            (Err(at), Some(weight)) => self.weights.insert(at, (id, weight)),
+        }
+        true
+    }
+
     /// Brings one pool up to date with its endpoints and orders; whether it changed.
     pub fn refresh_pool(&mut self, model: &Model, standings: &Standings, id: PoolId, now: Moment) -> bool {
-        let order = standings.order_for(id, model.pool(id));
-        let after = self.pool_health(model, id, order, now, &mut Vec::new());
+        let after = self.pool_health(model, id, ordered_of(model, standings, id, now), &mut Vec::new());
         std::mem::replace(&mut self.pools[id.index()], after) != after
+    }
+
+    /// The weight that was ordered for an endpoint, in place of the configuration's. Only pools that are
+    /// [`PoolHealth::reweighed`] have such endpoints.
+    #[inline]
+    pub fn weight_ordered(&self, id: EndpointId) -> Option<u32> {
+        let at = self.weights.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.weights[at].1)
+    }
+
+    /// The weight that counts for an endpoint.
+    pub fn weight(&self, model: &Model, id: EndpointId) -> u32 {
+        self.weight_ordered(id).unwrap_or(model.endpoint(id).weight)
     }
 
     /// What is known of an endpoint.
@@ -132,14 +196,7 @@ impl HealthTable {
         self.pools[id.index()]
     }
 
-    fn pool_health(
-        &self,
-        model: &Model,
-        id: PoolId,
-        order: Option<&Forced>,
-        now: Moment,
-        scratch: &mut Vec<u32>,
-    ) -> PoolHealth {
+    fn pool_health(&self, model: &Model, id: PoolId, ordered: Ordered, scratch: &mut Vec<u32>) -> PoolHealth {
         let needed = model.pool(id).min_healthy.max(1);
         let serving = Group::count(self, model, id, needed, false, scratch);
         let standby = Group::count(self, model, id, needed, true, scratch);
@@ -152,11 +209,15 @@ impl HealthTable {
             // Either brings it back.
             (false, false) => serving.holds_for.min(standby.holds_for),
         };
-        let observed = PoolHealth { usable, withdrawn: false, healthy: serving.usable + standby.usable, holds_for };
-        match order {
-            None => observed,
-            Some(forced) => ordered(observed, forced, now),
-        }
+        let healthy = serving.usable + standby.usable;
+        let reweighed = !self.weights.is_empty() && self.is_reweighed(model, id);
+        ordered.changes(PoolHealth { usable, withdrawn: false, reweighed, healthy, holds_for })
+    }
+
+    fn is_reweighed(&self, model: &Model, id: PoolId) -> bool {
+        let members = &model.pool(id).endpoints;
+        let at = self.weights.partition_point(|(id, _)| id.0 < members.start);
+        self.weights.get(at).is_some_and(|(id, _)| id.0 < members.end)
     }
 }
 
@@ -177,8 +238,11 @@ impl Group {
         standby: bool,
         scratch: &mut Vec<u32>,
     ) -> Group {
-        let members =
-            || model.members(pool).filter(|(_, e)| (e.weight == 0) == standby).map(|(id, _)| table.endpoint(id));
+        let is_standby = |(id, endpoint): &(EndpointId, &Endpoint)| match table.weights.is_empty() {
+            true => endpoint.weight == 0,
+            false => table.weight(model, *id) == 0,
+        };
+        let members = || model.members(pool).filter(|m| is_standby(m) == standby).map(|(id, _)| table.endpoint(id));
         let usable = members().filter(|e| e.usable).count() as u32;
         let enough = usable >= needed;
         // It turns when so many of those that hold it there have turned: the soonest that many could is the answer.
@@ -193,26 +257,61 @@ impl Group {
     }
 }
 
-fn endpoint_health(model: &Model, id: EndpointId, belief: &Belief, now: Moment) -> EndpointHealth {
-    let holds_for = match &belief.forced {
-        Some(forced) => forced.seconds_left(now).map_or(HOLDS_FOREVER, seconds),
+fn endpoint_health(model: &Model, standings: &Standings, id: EndpointId, now: Moment) -> EndpointHealth {
+    let belief = &standings.endpoints[id.index()];
+    let observed = match &belief.forced {
+        Some(_) => HOLDS_FOREVER,
         None => {
             let held = check_of(model, id).and_then(|check| belief.holds_for(check));
             held.map_or(HOLDS_FOREVER, |held| seconds(held.as_secs()))
         }
     };
+    let holds_for = observed.min(changes_in(standings, Subject::Endpoint(id), now));
     EndpointHealth { usable: belief.usable(), withdrawn: belief.withdrawn(), holds_for }
 }
 
-/// What is observed of a pool under an order for it. Forced up means "do not count": one usable endpoint is enough.
-fn ordered(observed: PoolHealth, forced: &Forced, now: Moment) -> PoolHealth {
-    let left = forced.seconds_left(now).map_or(HOLDS_FOREVER, seconds);
-    match forced.order {
-        Order::Drain | Order::Maint => PoolHealth { usable: false, withdrawn: true, holds_for: left, ..observed },
-        Order::Down => PoolHealth { usable: false, holds_for: left, ..observed },
-        Order::Up => PoolHealth { usable: observed.healthy > 0, holds_for: left.min(observed.holds_for), ..observed },
-        Order::Weight(_) => observed,
+/// What operators say of a pool.
+#[derive(Debug, Clone, Copy)]
+struct Ordered {
+    /// The order that counts: its own or its region's.
+    order: Option<Order>,
+    /// Seconds until any of them begins or ends.
+    changes_in: u32,
+}
+
+impl Ordered {
+    const NOTHING: Ordered = Ordered { order: None, changes_in: HOLDS_FOREVER };
+
+    /// What is observed of a pool under the order. Forced up means "do not count": one usable endpoint is enough.
+    fn changes(self, observed: PoolHealth) -> PoolHealth {
+        let changes_in = self.changes_in;
+        let as_observed = changes_in.min(observed.holds_for);
+        match self.order {
+            Some(Order::Drain | Order::Maint) => {
+                PoolHealth { usable: false, withdrawn: true, holds_for: changes_in, ..observed }
+            }
+            Some(Order::Down) => PoolHealth { usable: false, holds_for: changes_in, ..observed },
+            Some(Order::Up) => PoolHealth { usable: observed.healthy > 0, holds_for: as_observed, ..observed },
+            Some(Order::Weight(_)) | None => PoolHealth { holds_for: as_observed, ..observed },
+        }
     }
+}
+
+fn ordered_of(model: &Model, standings: &Standings, id: PoolId, now: Moment) -> Ordered {
+    if standings.orders.is_empty() {
+        return Ordered::NOTHING;
+    }
+    let pool = model.pool(id);
+    let order = standings.order_for(id, pool).map(|forced| forced.order);
+    let both = [Subject::Pool(id), Subject::Region(pool.region)];
+    let changes_in = both.map(|subject| changes_in(standings, subject, now)).into_iter().min();
+    Ordered { order, changes_in: changes_in.unwrap_or(HOLDS_FOREVER) }
+}
+
+/// Seconds until an order of this subject begins or ends: what is answered now must not outlive that moment.
+fn changes_in(standings: &Standings, subject: Subject, now: Moment) -> u32 {
+    let change = standings.orders.of(subject).and_then(|given| given.changes_after(now));
+    change.map_or(HOLDS_FOREVER, |at| seconds(at.since(now).as_secs()))
 }
 
 /// Below the value that means forever.

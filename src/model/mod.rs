@@ -18,7 +18,7 @@ pub use health_check::{Body, CheckKind, HealthCheck, StatusRange};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
 pub use location::Location;
 pub use moment::Moment;
-pub use pool::{Balance, Endpoint, Pool, Region};
+pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
 pub use problem::{Place, Problem, Severity};
 pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, ServerSettings, TlsFiles, ZoneSettings,

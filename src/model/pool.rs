@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::{CheckId, Location, PoolId, RegionId};
 
+/// The largest weight: shares are proportions, and nobody needs finer ones.
+pub const WEIGHT_MAX: u32 = 65_535;
+
 /// A place where we run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {

@@ -10,6 +10,7 @@
 //!      ↑ Event::Reloaded (files), Event::Ordered (operators), Event::Stop
 //! ```
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +23,6 @@ use crate::health::forced::{Change, Refusal};
 use crate::health::journal::Turn;
 use crate::health::ledger::{Ledger, Step};
 use crate::health::probe::ProbeResult;
-use crate::health::standings::Subject;
 use crate::health::target::{Job, TargetId};
 use crate::model::Moment;
 use crate::runtime::clock::Clock;
@@ -106,6 +106,7 @@ pub struct Handle {
     events: mpsc::Sender<Event>,
     ready: watch::Receiver<bool>,
     turns: watch::Receiver<u64>,
+    kept_in: Option<Arc<Path>>,
 }
 
 impl Handle {
@@ -156,6 +157,11 @@ impl Handle {
     /// How many turns were ever written ([`crate::health::journal::Journal::written`]); wakes whoever follows them.
     pub fn turns(&self) -> watch::Receiver<u64> {
         self.turns.clone()
+    }
+
+    /// The `state_dir` in which orders are kept; without one they end with the process.
+    pub fn orders_kept_in(&self) -> Option<&Path> {
+        self.kept_in.as_deref()
     }
 
     /// Whether the first round of probes is over, or was waited for long enough.
@@ -222,7 +228,13 @@ impl Keeper {
         let (jobs, jobs_out) = mpsc::unbounded_channel();
         let (ready, is_ready) = watch::channel(false);
         let (turns, turns_written) = watch::channel(0);
-        let handle = Handle { published: published.clone(), events: events_in, ready: is_ready, turns: turns_written };
+        let handle = Handle {
+            published: published.clone(),
+            events: events_in,
+            ready: is_ready,
+            turns: turns_written,
+            kept_in: model.server.state_dir.as_deref().map(Arc::from),
+        };
         let keeper = Keeper {
             clock,
             ledger,
@@ -326,7 +338,8 @@ impl Keeper {
     }
 
     fn reload(&mut self, snapshot: Arc<Snapshot>) {
-        self.ledger.reloaded(snapshot.model.clone(), self.clock.now());
+        let step = self.ledger.reloaded(snapshot.model.clone(), self.clock.now());
+        self.note(&step);
         self.snapshot = snapshot;
         self.generation += 1;
         self.unsaved = true;
@@ -334,13 +347,12 @@ impl Keeper {
     }
 
     fn order(&mut self, subject: &str, change: Change, _anyway: bool) -> Result<(), Refusal> {
-        let found = Subject::named(self.ledger.model(), subject);
-        let subject = found.ok_or_else(|| Refusal::Unknown(format!("there is no `{subject}`")))?;
-        let forced = match change {
-            Change::Set(forced) => Some(forced),
-            Change::End { .. } => None,
-        };
-        let step = self.ledger.forced(subject, forced, self.clock.now());
+        let now = self.clock.now();
+        let name = self.ledger.subject(subject)?;
+        if let Change::Set(forced) = &change {
+            self.ledger.checked(&self.ledger.standings().orders, &name, forced, now)?;
+        }
+        let step = self.ledger.order(&name, change, now);
         self.note(&step);
         self.publish();
         Ok(())
@@ -399,7 +411,7 @@ impl Keeper {
             0 => {}
             count => warn!("{count} probes could not be made: this machine is out of sockets, ports or memory"),
         }
-        let step = self.ledger.expire(now);
+        let step = self.ledger.keep_time(now);
         if self.note(&step) {
             self.publish();
         }

@@ -12,10 +12,9 @@ use std::time::Duration;
 use rhumb::config;
 use rhumb::geo::atlas::Atlas;
 use rhumb::geo::latency::LatencyTable;
-use rhumb::health::forced::{Forced, Order};
+use rhumb::health::forced::{Change, Forced, Order};
 use rhumb::health::ledger::Ledger;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
-use rhumb::health::standings::Subject;
 use rhumb::health::target::TargetId;
 use rhumb::model::{Family, Model, Moment, VipId};
 use rhumb::runtime::state::{self, StateFile};
@@ -114,7 +113,7 @@ impl Play {
         }
         self.now = end;
         // The keeper does so every second; nobody looks in between.
-        let _ = self.ledger.expire(self.now);
+        let _ = self.ledger.keep_time(self.now);
     }
 
     /// Runs until every endpoint was heard of once.
@@ -129,7 +128,7 @@ impl Play {
 
     /// Serves another configuration.
     pub fn reload(&mut self, model: &Arc<Model>) {
-        self.ledger.reloaded(model.clone(), self.now);
+        let _ = self.ledger.reloaded(model.clone(), self.now);
         self.plan = plan(model);
     }
 
@@ -147,11 +146,24 @@ impl Play {
 
     /// Orders something, or takes the order back.
     pub fn order(&mut self, subject: &str, order: Option<Order>, lasts: Option<Duration>) {
-        let subject = Subject::named(self.ledger.model(), subject).unwrap_or_else(|| panic!("no `{subject}`"));
+        let change = match order {
+            Some(order) => Change::Set(self.papers(order, Duration::ZERO, lasts)),
+            None => Change::End { aspect: None, by: "play".to_owned() },
+        };
+        self.change(subject, change);
+    }
+
+    /// An order that begins so long from now and lasts so long.
+    pub fn papers(&self, order: Order, begins_in: Duration, lasts: Option<Duration>) -> Forced {
         let (reason, by, since) = ("play".to_owned(), "play".to_owned(), self.now);
-        let until = lasts.map(|lasts| self.now + lasts);
-        let forced = order.map(|order| Forced { order, reason, by, since, begins: since, until });
-        let _ = self.ledger.forced(subject, forced, self.now);
+        let begins = since + begins_in;
+        Forced { order, reason, by, since, begins, until: lasts.map(|lasts| begins + lasts) }
+    }
+
+    /// Changes what is ordered of a subject.
+    pub fn change(&mut self, subject: &str, change: Change) {
+        let name = self.ledger.subject(subject).unwrap_or_else(|refusal| panic!("{refusal}"));
+        let _ = self.ledger.order(&name, change, self.now);
     }
 
     /// What a client is answered now.

@@ -87,7 +87,7 @@ pub const BALANCES: Words<Balance> = Words {
 };
 
 /// The largest weight, so that the weights of 65,535 endpoints or pools still add up in 32 bits.
-pub const WEIGHT_MAX: u64 = 65_535;
+pub const WEIGHT_MAX: u64 = crate::model::WEIGHT_MAX as u64;
 /// More than one answer could ever need, and the bound that keeps sums of weights in 32 bits.
 pub const ENDPOINTS_MAX: usize = 65_535;
 
