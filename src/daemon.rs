@@ -216,12 +216,13 @@ async fn every_standing_is_known(keeper: &keeper::Handle) -> bool {
 }
 
 fn serve_admin(
-    mut socket: AdminSocket,
+    socket: AdminSocket,
     keeper: &keeper::Handle,
     orders: &mpsc::Sender<Order>,
     clock: Clock,
 ) -> AdminSocket {
-    if let Some(listener) = socket.take() {
+    let listener = socket.listener().inspect_err(|error| error!(%error, "the admin socket is closed"));
+    if let Ok(listener) = listener {
         let admin = Admin::new(keeper.clone(), clock, {
             let reloads = Reloads(orders.clone());
             move || {

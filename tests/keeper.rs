@@ -17,7 +17,7 @@ use rhumb::health::standings::EndpointKey;
 use rhumb::model::{EndpointId, Model, Moment, PoolId};
 use rhumb::prober;
 use rhumb::runtime::clock::Clock;
-use rhumb::runtime::keeper::{Handle, Keeper};
+use rhumb::runtime::keeper::{Handle, Keeper, Part};
 use rhumb::runtime::state::{self, StateFile};
 use rhumb::snapshot::Snapshot;
 use rhumb::world::World;
@@ -190,6 +190,36 @@ async fn a_restart_knows_what_was_known() {
     let world = handle.published.load();
     assert_eq!((usable(&world, 0), usable(&world, 1)), (false, true));
     assert!(!handle.is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_is_succeeded_saves_and_takes_no_order_and_a_silent_one_saves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, _serving) = origin().await;
+    let server = Server::start(snapshot(&[origin], Some(dir.path())));
+    server.handle.ready().await;
+    server.until(|world| usable(world, 0)).await;
+    let file = dir.path().join("standings.json");
+
+    server.handle.play(Part::Succeeded).await.unwrap();
+    assert!(fs::read_to_string(&file).unwrap().contains("\"up\": true"), "saved when the part is played");
+    let drain = Change::Set(Forced {
+        order: Order::Drain,
+        reason: String::new(),
+        by: "ada".to_owned(),
+        since: Moment::default(),
+        begins: Moment::default(),
+        until: None,
+    });
+    assert_eq!(server.handle.order("pool/p0", drain.clone(), true).await, Err(Refusal::Stopping));
+
+    server.handle.play(Part::Alone).await.unwrap();
+    assert_eq!(server.handle.order("pool/p0", drain, true).await, Ok(()), "the successor did not make it");
+
+    server.handle.play(Part::Silent).await.unwrap();
+    fs::write(&file, "of the successor").unwrap();
+    server.stop().await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "of the successor");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

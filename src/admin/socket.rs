@@ -1,24 +1,16 @@
 //! The Unix socket that the command line speaks to. Its file permissions are the guard: only its owner may connect.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::path::PathBuf;
 
 use tokio::net::UnixListener;
 
-/// Read and write for the owner, nothing for anyone else.
-const OWNER_ONLY: u32 = 0o600;
+use crate::runtime::door;
+use crate::runtime::door::Door;
 
 /// A listening socket whose file goes away with it.
 #[derive(Debug)]
-pub struct AdminSocket {
-    path: PathBuf,
-    listener: Option<UnixListener>,
-}
+pub struct AdminSocket(Door);
 
 impl AdminSocket {
     /// Listens at `path`, making its folder; a file left by a process that is gone is replaced, one that somebody
@@ -27,43 +19,55 @@ impl AdminSocket {
     /// # Errors
     /// A sentence with the path and the way out.
     pub fn bind(path: &Path) -> Result<Self, String> {
-        let cannot = |what: &str, error: &io::Error| format!("cannot {what} {}: {error}", path.display());
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|e| cannot("make the folder of the admin socket", &e))?;
+        door::is_free_or_a_socket(path)?;
+        if door::is_answered(path) {
+            return Err(format!(
+                "another process listens on {}; stop it, name another [admin] socket, or take over from it: rhumb serve \
+                 --takeover",
+                path.display()
+            ));
         }
-        clear_the_way(path)?;
-        let listener = UnixListener::bind(path).map_err(|e| cannot("listen on the admin socket", &e))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY))
-            .map_err(|e| cannot("guard the admin socket", &e))?;
-        Ok(AdminSocket { path: path.to_owned(), listener: Some(listener) })
+        let mut socket = AdminSocket::prepare(path)?;
+        socket.put_in_place()?;
+        Ok(socket)
     }
 
-    /// The listener, once.
-    pub fn take(&mut self) -> Option<UnixListener> {
-        self.listener.take()
+    /// Listens where nobody finds it yet: the process that we take over from has its own at `path`.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub fn prepare(path: &Path) -> Result<Self, String> {
+        Door::prepare(path).map(AdminSocket)
     }
-}
 
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+    /// Takes the place of a predecessor's.
+    ///
+    /// # Errors
+    /// A sentence with the path.
+    pub fn put_in_place(&mut self) -> Result<(), String> {
+        self.0.put_in_place()
     }
-}
 
-fn clear_the_way(path: &Path) -> Result<(), String> {
-    let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !meta.file_type().is_socket() {
-        return Err(format!("{} is there and is no socket; remove it or name another [admin] socket", path.display()));
+    /// What to serve; inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listener(&self) -> io::Result<UnixListener> {
+        let listener = self.0.listener().try_clone()?;
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
     }
-    if UnixStream::connect(path).is_ok() {
-        return Err(format!("another process listens on {}; stop it, or name another [admin] socket", path.display()));
-    }
-    fs::remove_file(path).map_err(|e| format!("cannot remove the old admin socket {}: {e}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// Read and write for the owner, nothing for anyone else.
+    const OWNER_ONLY: u32 = 0o600;
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {

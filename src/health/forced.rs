@@ -58,7 +58,7 @@ pub enum Refusal {
     },
     /// It could not be written to `state_dir`, so it would not survive a restart; the system's words.
     NotSaved(String),
-    /// The server is stopping.
+    /// The server is stopping, or hands over to another process, which takes orders in a moment.
     Stopping,
 }
 
@@ -71,7 +71,9 @@ impl fmt::Display for Refusal {
                 if *more > 0 { write!(f, " (and {more} more)") } else { Ok(()) }
             }
             Refusal::NotSaved(error) => write!(f, "it cannot be kept in state_dir: {error}"),
-            Refusal::Stopping => f.write_str("the server is stopping"),
+            Refusal::Stopping => {
+                f.write_str("the server is stopping, or another process takes over: try again in a moment")
+            }
         }
     }
 }

@@ -73,8 +73,27 @@ pub enum Event {
     Noted(Turn),
     /// Somebody wants to look at what is believed; the closure must be quick.
     Asked(Question),
+    /// Another process takes over from this one, or the other way round.
+    Plays {
+        /// The part from now on.
+        part: Part,
+        /// Told when it is played, and when what is known has been saved by whoever saves.
+        reply: oneshot::Sender<()>,
+    },
     /// Save what is known and end.
     Stop,
+}
+
+/// Which part a process plays for what outlives it. When one takes over from another, at any time only one of them
+/// writes `state_dir`, and none takes an order that the other would not hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The only one: it takes orders and saves.
+    Alone,
+    /// A successor has read what is known: orders are refused, since it would not hear of them; saving goes on.
+    Succeeded,
+    /// It saves nothing: it has not taken over yet, or another has taken over from it.
+    Silent,
 }
 
 /// A look at what is believed.
@@ -107,6 +126,7 @@ pub struct Handle {
     ready: watch::Receiver<bool>,
     turns: watch::Receiver<u64>,
     kept_in: Option<Arc<Path>>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -164,9 +184,24 @@ impl Handle {
         self.kept_in.as_deref()
     }
 
-    /// Whether the first round of probes is over, or was waited for long enough.
+    /// Whether the first round of probes is over, or was waited for long enough, and the server is not about to stop.
     pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
+        *self.ready.borrow() && !self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Says that the server is about to stop: it is not ready from now on.
+    pub fn is_leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Plays another part; returns when it does, and when what is known has been saved by whoever saves.
+    ///
+    /// # Errors
+    /// When the keeper has ended.
+    pub async fn play(&self, part: Part) -> Result<(), Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Plays { part, reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
     }
 
     /// Waits until [`Handle::is_ready`].
@@ -203,6 +238,7 @@ pub struct Keeper {
     unsaved_after_all: Arc<AtomicBool>,
     /// Probes that this machine could not make since the last round.
     not_asked: u32,
+    part: Part,
     /// Since when a change waits to be published.
     unpublished: Option<Moment>,
 }
@@ -234,6 +270,7 @@ impl Keeper {
             ready: is_ready,
             turns: turns_written,
             kept_in: model.server.state_dir.as_deref().map(Arc::from),
+            leaving: Arc::default(),
         };
         let keeper = Keeper {
             clock,
@@ -251,9 +288,15 @@ impl Keeper {
             unsaved: true,
             unsaved_after_all: Arc::default(),
             not_asked: 0,
+            part: Part::Alone,
             unpublished: None,
         };
         (keeper, handle, jobs_out)
+    }
+
+    /// Begins in this part instead of alone.
+    pub fn playing(self, part: Part) -> Self {
+        Keeper { part, ..self }
     }
 
     /// Runs until told to stop, or until nobody is left to speak to it.
@@ -320,6 +363,7 @@ impl Keeper {
                     self.note(&step);
                 }
                 Event::Asked(Question(look)) => look(&self.ledger),
+                Event::Plays { part, reply } => self.play(part, reply),
                 Event::Stop => return false,
             }
         }
@@ -347,6 +391,9 @@ impl Keeper {
     }
 
     fn order(&mut self, subject: &str, change: Change, _anyway: bool) -> Result<(), Refusal> {
+        if self.part == Part::Succeeded {
+            return Err(Refusal::Stopping);
+        }
         let now = self.clock.now();
         let name = self.ledger.subject(subject)?;
         if let Change::Set(forced) = &change {
@@ -418,13 +465,33 @@ impl Keeper {
         self.save(now);
     }
 
+    fn play(&mut self, part: Part, reply: oneshot::Sender<()>) {
+        self.part = part;
+        let former = self.saving.take();
+        let state = self.state.clone().filter(|_| part != Part::Silent);
+        let text = state::text(&self.ledger, self.clock.now());
+        self.saving = Some(tokio::spawn(async move {
+            if let Some(former) = former {
+                // A write that panicked has nothing to add to this one.
+                let _ = former.await;
+            }
+            if let Some(state) = state {
+                let _ = tokio::task::spawn_blocking(move || write_state(&state, &text)).await;
+            }
+            // Whoever asked may have gone.
+            let _ = reply.send(());
+        }));
+    }
+
     /// Saves what turned since the last time, off this thread: a disk may take its time. One write at a time.
     fn save(&mut self, now: Moment) {
         if self.unsaved_after_all.swap(false, Ordering::Relaxed) {
             self.unsaved = true;
         }
         let busy = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        let Some(state) = self.state.clone().filter(|_| self.unsaved && !busy) else { return };
+        let Some(state) = self.state.clone().filter(|_| self.unsaved && !busy && self.part != Part::Silent) else {
+            return;
+        };
         let text = state::text(&self.ledger, now);
         let failed = self.unsaved_after_all.clone();
         self.saving = Some(tokio::task::spawn_blocking(move || {
@@ -440,7 +507,7 @@ impl Keeper {
             // A write that panicked has nothing to add to the one that follows.
             let _ = saving.await;
         }
-        if let Some(state) = &self.state {
+        if let Some(state) = self.state.as_ref().filter(|_| self.part != Part::Silent) {
             write_state(state, &state::text(&self.ledger, self.clock.now()));
         }
     }

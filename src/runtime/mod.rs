@@ -10,3 +10,5 @@ pub mod signals;
 pub mod zone_files;
 pub mod load;
 pub mod reloads;
+pub mod door;
+pub mod handover;
