@@ -10,14 +10,18 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod events;
 pub mod explain;
 pub mod geo;
+pub mod get;
 pub mod help;
 pub mod man;
+pub mod order;
 pub mod reload;
 pub mod remote;
 pub mod schema;
 pub mod serve;
+pub mod status;
 pub mod terminal;
 pub mod zone;
 
@@ -67,8 +71,29 @@ enum Verb {
     Check(check::Args),
     /// Read all files again and wait until queries see it
     Reload(reload::Args),
+    /// One screen: whether all is well, and what is not, why and since when
+    Status(status::Args),
+    /// List VIPs, pools, endpoints, regions, zones, orders or sockets
+    Get(get::Args),
+    /// What turned, when and why
+    Events(events::Args),
     /// Say what a client would be answered, and why
     Explain(explain::Args),
+    /// Send new clients elsewhere; probes go on
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(order::Withdraw),
+    /// Take out for maintenance: new clients go elsewhere, and what probes find is of no interest
+    #[command(after_help = MAINT_EXAMPLES)]
+    Maint(order::Withdraw),
+    /// Count something as up or down, whatever probes find
+    #[command(after_help = FORCE_EXAMPLES)]
+    Force(order::Force),
+    /// Give an endpoint another weight than the configuration's
+    #[command(after_help = WEIGHT_EXAMPLES)]
+    Weight(order::Weigh),
+    /// End what was ordered: drain, maint or a forced state
+    #[command(after_help = UNDRAIN_EXAMPLES)]
+    Undrain(order::Undrain),
     /// Look into geo databases, or build one
     Geo(geo::Args),
     /// Check a zone's master file
@@ -80,6 +105,34 @@ enum Verb {
     /// Print the JSON schema of the configuration, or the API's OpenAPI document
     Schema(schema::Args),
 }
+
+const DRAIN_EXAMPLES: &str = "\
+Refused with exit code 4 if it would leave a VIP without a healthy pool; --force orders it all the same.
+
+Examples:
+  rhumb drain region/eu-west --for 30m --reason 'kernel update'
+  rhumb drain pool/eu-web --in 10m             TTLs are lowered first, so that clients are gone when it begins
+  rhumb drain endpoint/eu-web/192.0.2.10
+  rhumb undrain region/eu-west";
+const MAINT_EXAMPLES: &str = "\
+Examples:
+  rhumb maint endpoint/eu-web/192.0.2.10 --for 2h --reason 'disk replaced'
+  rhumb undrain endpoint/eu-web/192.0.2.10";
+const FORCE_EXAMPLES: &str = "\
+Examples:
+  rhumb force pool/eu-web down --for 10m       a rehearsal
+  rhumb force endpoint/eu-web/192.0.2.10 up    its probe is broken, it is not
+  rhumb force endpoint/eu-web/192.0.2.10 auto";
+const WEIGHT_EXAMPLES: &str = "\
+Examples:
+  rhumb weight endpoint/eu-web/192.0.2.10 5 --for 1h
+  rhumb weight endpoint/eu-web/192.0.2.10 0    only when every other is gone
+  rhumb weight endpoint/eu-web/192.0.2.10 auto";
+const UNDRAIN_EXAMPLES: &str = "\
+It is no mistake to end what was not ordered. An ordered weight is ended by `rhumb weight ENDPOINT auto`.
+
+Examples:
+  rhumb undrain region/eu-west";
 
 /// Where the configuration is; every verb that reads it takes this.
 #[derive(Debug, Clone, clap::Args)]
@@ -110,7 +163,15 @@ impl Verb {
             Verb::Demo(args) => demo::run(args),
             Verb::Check(args) => check::run(args),
             Verb::Reload(args) => reload::run(args),
+            Verb::Status(args) => status::run(args),
+            Verb::Get(args) => get::run(args),
+            Verb::Events(args) => events::run(args),
             Verb::Explain(args) => explain::run(args),
+            Verb::Drain(args) => order::drain(args),
+            Verb::Maint(args) => order::maint(args),
+            Verb::Force(args) => order::force(args),
+            Verb::Weight(args) => order::weigh(args),
+            Verb::Undrain(args) => order::undrain(args),
             Verb::Geo(args) => geo::run(args),
             Verb::Zone(args) => zone::run(args),
             Verb::Completions(args) => completions::run(args),

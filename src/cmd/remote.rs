@@ -204,18 +204,44 @@ pub fn failed(error: ClientError, way_out: &str) -> Exit {
         }
         ClientError::Refused(said) => {
             said.problems.iter().for_each(tell);
-            tell(format!("error: {}", said.detail));
+            tell(format!("error: {}", sentence(&said)));
             meaning(&said)
         }
     }
 }
 
+/// VIPs that are named when an order is refused for their sake.
+const VIPS_NAMED_MAX: usize = 8;
+
+/// What the server says, with the way out that the command line has.
+fn sentence(said: &ProblemSaid) -> String {
+    match said.word() {
+        "unsafe" if !said.vips.is_empty() => {
+            let named = &said.vips[..said.vips.len().min(VIPS_NAMED_MAX)];
+            let more = match said.vips.len() - named.len() + said.more {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let vips = named.join(", ");
+            format!("refused: it would leave {vips}{more} without a healthy pool; --force orders it all the same")
+        }
+        "unsafe" => format!("refused: {}; --force orders it all the same", said.detail),
+        "token" | "role" => format!("{}; --token-file FILE names the token to send", said.detail),
+        _ if said.errors.len() > 1 => {
+            let all: Vec<&str> = said.errors.iter().map(|error| error.detail.as_str()).collect();
+            all.join("; ")
+        }
+        _ => said.detail.clone(),
+    }
+}
+
 /// The exit code of what a server says.
 fn meaning(said: &ProblemSaid) -> Exit {
-    match said.status {
-        400 => Exit::Usage,
-        409 => Exit::Refused,
-        422 => Exit::Invalid,
+    match said.word() {
+        "question" | "body" | "override" => Exit::Usage,
+        "reload" => Exit::Invalid,
+        "unsafe" => Exit::Refused,
+        "stopping" => Exit::Unreachable,
         _ => Exit::Failed,
     }
 }

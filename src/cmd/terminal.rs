@@ -56,6 +56,19 @@ pub fn print_json_line(value: &impl serde::Serialize) -> bool {
     print(&(text + "\n"))
 }
 
+/// How many columns a screen has when nobody knows.
+const WIDTH: usize = 80;
+
+/// How many columns there are: the terminal's, else what `COLUMNS` says, else 80.
+pub fn width() -> usize {
+    let terminal = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let told = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal.filter(|columns| *columns > 0).or_else(told).unwrap_or(WIDTH).max(WIDTH_MIN)
+}
+
+/// Narrower than this nothing is broken into lines any more.
+const WIDTH_MIN: usize = 40;
+
 /// Says a line on standard error.
 pub fn tell(line: impl std::fmt::Display) {
     // Nobody is left to tell when this fails.

@@ -1,0 +1,313 @@
+//! `rhumb get`: lists of everything, for people and for scripts.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admin::client::Client;
+use crate::admin::client::ClientError;
+use crate::admin::dto::Endpoint;
+use crate::admin::dto::List;
+use crate::admin::dto::Listener;
+use crate::admin::dto::Override;
+use crate::admin::dto::Pool;
+use crate::admin::dto::Region;
+use crate::admin::dto::Vip;
+use crate::admin::dto::Zone;
+use crate::admin::render;
+use crate::admin::render::Listed;
+use crate::admin::render::table::Paint;
+use crate::cmd::Exit;
+use crate::cmd::remote;
+use crate::cmd::remote::Server;
+use crate::cmd::terminal;
+use crate::cmd::terminal::tell;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub struct Args {
+    /// What to list
+    #[arg(value_enum, value_name = "WHAT")]
+    what: What,
+    /// Only this one, and more about it
+    name: Option<String>,
+    /// Only those of this pool
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pool: Option<String>,
+    /// Only those in this region
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    region: Option<String>,
+    /// Only those that stand so: up, down, unknown, drain, maint, forced-up, forced-down
+    #[arg(long, value_name = "WORD", conflicts_with = "name", value_parser = STANDINGS)]
+    standing: Option<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+const STANDINGS: [&str; 7] = ["up", "down", "unknown", "drain", "maint", "forced-up", "forced-down"];
+
+const AFTER: &str = "\
+Examples:
+  rhumb get pools
+  rhumb get pool eu-web                        with its endpoints and VIPs
+  rhumb get endpoints --standing down --region eu-west
+  rhumb get vips --json | jq -r '.[] | select(.up | not) | .name'";
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// Names whose answer is chosen per client
+    #[value(alias = "vip")]
+    Vips,
+    /// Endpoints that serve the same thing
+    #[value(alias = "pool")]
+    Pools,
+    /// Addresses, with what probes find
+    #[value(alias = "endpoint")]
+    Endpoints,
+    /// Places where we run
+    #[value(alias = "region")]
+    Regions,
+    /// Zones, with their serials
+    #[value(alias = "zone")]
+    Zones,
+    /// Orders, in force and planned
+    #[value(alias = "override")]
+    Overrides,
+    /// Sockets that take queries
+    #[value(alias = "listener")]
+    Listeners,
+}
+
+/// Runs it.
+pub fn run(args: Args) -> Exit {
+    args.server.run(async |client: &Client| match args.what {
+        What::Vips => show::<Vip>(client, &args, "vips").await,
+        What::Pools => match &args.name {
+            Some(name) => one_pool(client, &args, name).await,
+            None => show::<Pool>(client, &args, "pools").await,
+        },
+        What::Endpoints => show::<Endpoint>(client, &args, "endpoints").await,
+        What::Regions => show::<Region>(client, &args, "regions").await,
+        What::Zones => show::<Zone>(client, &args, "zones").await,
+        What::Overrides => show::<Override>(client, &args, "overrides").await,
+        What::Listeners => show::<Listener>(client, &args, "listeners").await,
+    })
+}
+
+/// What the filters of `get` look at.
+trait Filtered: Listed {
+    /// Its own name as a pool, or the pools it is of.
+    fn is_of_pool(&self, pool: &str) -> bool;
+    /// Whether it lies in a region.
+    fn is_in_region(&self, region: &str) -> bool;
+    /// Whether it stands so.
+    fn stands(&self, word: &str) -> bool;
+    /// Which of the filters mean something here.
+    const FILTERS: &'static [&'static str];
+    /// Orders for itself.
+    fn orders(&self) -> &[Override] {
+        &[]
+    }
+}
+
+fn up_or_down(up: bool, word: &str) -> bool {
+    word == if up { "up" } else { "down" }
+}
+
+impl Filtered for Vip {
+    const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    fn is_of_pool(&self, pool: &str) -> bool {
+        self.pools.iter().any(|p| p.pool == pool)
+    }
+    fn is_in_region(&self, region: &str) -> bool {
+        self.pools.iter().any(|p| p.region == region)
+    }
+    fn stands(&self, word: &str) -> bool {
+        up_or_down(self.up, word)
+    }
+}
+
+impl Filtered for Pool {
+    const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    fn is_of_pool(&self, pool: &str) -> bool {
+        self.name == pool
+    }
+    fn is_in_region(&self, region: &str) -> bool {
+        self.region == region
+    }
+    fn stands(&self, word: &str) -> bool {
+        self.effective == word
+    }
+    fn orders(&self) -> &[Override] {
+        &self.overrides
+    }
+}
+
+impl Filtered for Endpoint {
+    const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    fn is_of_pool(&self, pool: &str) -> bool {
+        self.pool == pool
+    }
+    fn is_in_region(&self, region: &str) -> bool {
+        self.region == region
+    }
+    fn stands(&self, word: &str) -> bool {
+        // Observation and order are two things, and either may be asked for.
+        self.effective == word || self.observed == word
+    }
+    fn orders(&self) -> &[Override] {
+        &self.overrides
+    }
+}
+
+impl Filtered for Region {
+    const FILTERS: &'static [&'static str] = &["region", "standing"];
+    fn is_of_pool(&self, _: &str) -> bool {
+        false
+    }
+    fn is_in_region(&self, region: &str) -> bool {
+        self.name == region
+    }
+    fn stands(&self, word: &str) -> bool {
+        self.order.as_deref().map_or_else(|| up_or_down(self.up, word), |order| order == word)
+    }
+    fn orders(&self) -> &[Override] {
+        &self.overrides
+    }
+}
+
+macro_rules! unfiltered {
+    ($($kind:ty),*) => {$(
+        impl Filtered for $kind {
+            const FILTERS: &'static [&'static str] = &[];
+            fn is_of_pool(&self, _: &str) -> bool {
+                false
+            }
+            fn is_in_region(&self, _: &str) -> bool {
+                false
+            }
+            fn stands(&self, _: &str) -> bool {
+                false
+            }
+        }
+    )*};
+}
+
+unfiltered!(Zone, Override, Listener);
+
+async fn show<T>(client: &Client, args: &Args, what: &'static str) -> Result<Exit, Exit>
+where
+    T: Filtered + Serialize + DeserializeOwned,
+{
+    check_filters::<T>(args, what)?;
+    let mut items: Vec<T> = all(client, what).await.map_err(|error| remote::failed(error, remote::START_IT))?;
+    if let Some(name) = &args.name {
+        let item = named(&items, name).ok_or_else(|| unknown(&items, what, name))?;
+        return Ok(print_one(item, args));
+    }
+    let fits = |filter: &Option<String>, test: &dyn Fn(&str) -> bool| filter.as_deref().is_none_or(test);
+    items.retain(|item| {
+        fits(&args.pool, &|pool| item.is_of_pool(pool))
+            && fits(&args.region, &|region| item.is_in_region(region))
+            && fits(&args.standing, &|word| item.stands(word))
+    });
+    if args.server.json {
+        terminal::print_json(&items);
+    } else {
+        terminal::print(&T::table(&items).show(paint(), None));
+    }
+    Ok(Exit::Done)
+}
+
+fn paint() -> Paint {
+    Paint(terminal::colour(&std::io::stdout()))
+}
+
+fn check_filters<T: Filtered>(args: &Args, what: &str) -> Result<(), Exit> {
+    let given = [("pool", &args.pool), ("region", &args.region), ("standing", &args.standing)];
+    match given.iter().find(|(name, value)| value.is_some() && !T::FILTERS.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            tell(format!("error: --{name} has no meaning for {what}; leave it out"));
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// A list that changes while it is read is read anew, this many times.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Every page of a list. A reload between two pages may change the list, so then it is read from the beginning.
+pub async fn all<T: DeserializeOwned>(client: &Client, what: &str) -> Result<Vec<T>, ClientError> {
+    let path = format!("/v1/{what}");
+    let mut attempt = 1;
+    loop {
+        match pages(client, &path).await {
+            Err(ClientError::Refused(said)) if said.word() == "changed" && attempt < ATTEMPTS_MAX => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn pages<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, ClientError> {
+    let List { mut items, mut next, .. } = client.get(path, &[]).await?;
+    while let Some(after) = next {
+        let page: List<T> = client.get(path, &[("after", &after)]).await?;
+        items.extend(page.items);
+        next = page.next;
+    }
+    Ok(items)
+}
+
+/// A name may be written without the dot at its end.
+fn named<'a, T: Listed>(items: &'a [T], name: &str) -> Option<&'a T> {
+    items.iter().find(|item| item.name() == name || item.name().strip_suffix('.') == Some(name))
+}
+
+fn print_one<T: Filtered + Serialize>(item: &T, args: &Args) -> Exit {
+    if args.server.json {
+        terminal::print_json(item);
+    } else {
+        terminal::print(&render::properties(item, item.orders(), paint()));
+    }
+    Exit::Done
+}
+
+async fn one_pool(client: &Client, args: &Args, name: &str) -> Result<Exit, Exit> {
+    // A name that no path can carry is no pool's, either; the list then says what there is.
+    let asked = match crate::config::forms::given_name(name) {
+        Ok(()) => client.get::<Pool>(&format!("/v1/pools/{name}"), &[]).await,
+        Err(_) => return show::<Pool>(client, args, "pools").await,
+    };
+    match asked {
+        Ok(pool) if args.server.json => {
+            terminal::print_json(&pool);
+            Ok(Exit::Done)
+        }
+        Ok(pool) => {
+            terminal::print(&render::pool(&pool, paint()));
+            Ok(Exit::Done)
+        }
+        Err(ClientError::Refused(said)) if said.status == 404 => show::<Pool>(client, args, "pools").await,
+        Err(error) => Err(remote::failed(error, remote::START_IT)),
+    }
+}
+
+/// Says what there is instead.
+fn unknown<T: Listed>(items: &[T], what: &str, name: &str) -> Exit {
+    let names: Vec<String> = items.iter().map(Listed::name).collect();
+    let best = names.iter().map(|known| (strsim::jaro_winkler(known, name), known));
+    let best = best.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+    let help = match best {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None if names.is_empty() => "there are none".to_owned(),
+        None => format!("`rhumb get {what}` lists them"),
+    };
+    let kind = what.trim_end_matches('s');
+    tell(format!("error: there is no {kind} `{}`; {help}", render::table::plain(name)));
+    Exit::Failed
+}
+
+/// Below this likeness (Jaro-Winkler) a name is no suggestion but noise.
+const LIKENESS_MIN: f64 = 0.8;
