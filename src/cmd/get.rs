@@ -19,6 +19,7 @@ use crate::admin::render::table::Paint;
 use crate::cmd::Exit;
 use crate::cmd::remote;
 use crate::cmd::remote::Server;
+use crate::cmd::remote::path_safe;
 use crate::cmd::terminal;
 use crate::cmd::terminal::tell;
 
@@ -83,10 +84,7 @@ pub enum What {
 pub fn run(args: Args) -> Exit {
     args.server.run(async |client: &Client| match args.what {
         What::Vips => show::<Vip>(client, &args, "vips").await,
-        What::Pools => match &args.name {
-            Some(name) => one_pool(client, &args, name).await,
-            None => show::<Pool>(client, &args, "pools").await,
-        },
+        What::Pools => show::<Pool>(client, &args, "pools").await,
         What::Endpoints => show::<Endpoint>(client, &args, "endpoints").await,
         What::Regions => show::<Region>(client, &args, "regions").await,
         What::Zones => show::<Zone>(client, &args, "zones").await,
@@ -105,9 +103,13 @@ trait Filtered: Listed {
     fn stands(&self, word: &str) -> bool;
     /// Which of the filters mean something here.
     const FILTERS: &'static [&'static str];
-    /// Orders for itself.
-    fn orders(&self) -> &[Override] {
-        &[]
+    /// Which of them the server looks at; the others are looked at here.
+    const ASKED: &'static [&'static str] = &[];
+    /// Whether one of these can be asked for by its name.
+    const NAMED: bool = true;
+    /// All about it.
+    fn upright(&self, paint: Paint) -> String {
+        render::properties(self, &[], paint)
     }
 }
 
@@ -117,6 +119,7 @@ fn up_or_down(up: bool, word: &str) -> bool {
 
 impl Filtered for Vip {
     const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    const ASKED: &'static [&'static str] = &["pool"];
     fn is_of_pool(&self, pool: &str) -> bool {
         self.pools.iter().any(|p| p.pool == pool)
     }
@@ -130,6 +133,7 @@ impl Filtered for Vip {
 
 impl Filtered for Pool {
     const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    const ASKED: &'static [&'static str] = &["region"];
     fn is_of_pool(&self, pool: &str) -> bool {
         self.name == pool
     }
@@ -139,13 +143,14 @@ impl Filtered for Pool {
     fn stands(&self, word: &str) -> bool {
         self.effective == word
     }
-    fn orders(&self) -> &[Override] {
-        &self.overrides
+    fn upright(&self, paint: Paint) -> String {
+        render::pool(self, paint)
     }
 }
 
 impl Filtered for Endpoint {
     const FILTERS: &'static [&'static str] = &["pool", "region", "standing"];
+    const ASKED: &'static [&'static str] = &["pool", "region"];
     fn is_of_pool(&self, pool: &str) -> bool {
         self.pool == pool
     }
@@ -156,8 +161,8 @@ impl Filtered for Endpoint {
         // Observation and order are two things, and either may be asked for.
         self.effective == word || self.observed == word
     }
-    fn orders(&self) -> &[Override] {
-        &self.overrides
+    fn upright(&self, paint: Paint) -> String {
+        render::properties(self, &self.overrides, paint)
     }
 }
 
@@ -172,15 +177,16 @@ impl Filtered for Region {
     fn stands(&self, word: &str) -> bool {
         self.order.as_deref().map_or_else(|| up_or_down(self.up, word), |order| order == word)
     }
-    fn orders(&self) -> &[Override] {
-        &self.overrides
+    fn upright(&self, paint: Paint) -> String {
+        render::properties(self, &self.overrides, paint)
     }
 }
 
 macro_rules! unfiltered {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty: $named:literal),*) => {$(
         impl Filtered for $kind {
             const FILTERS: &'static [&'static str] = &[];
+            const NAMED: bool = $named;
             fn is_of_pool(&self, _: &str) -> bool {
                 false
             }
@@ -194,18 +200,22 @@ macro_rules! unfiltered {
     )*};
 }
 
-unfiltered!(Zone, Override, Listener);
+unfiltered!(Zone: true, Override: false, Listener: false);
 
 async fn show<T>(client: &Client, args: &Args, what: &'static str) -> Result<Exit, Exit>
 where
     T: Filtered + Serialize + DeserializeOwned,
 {
     check_filters::<T>(args, what)?;
-    let mut items: Vec<T> = all(client, what).await.map_err(|error| remote::failed(error, remote::START_IT))?;
+    let failed = |error| remote::failed(error, remote::START_IT);
     if let Some(name) = &args.name {
-        let item = named(&items, name).ok_or_else(|| unknown(&items, what, name))?;
-        return Ok(print_one(item, args));
+        let item = one::<T>(client, what, name).await.map_err(failed)?;
+        return item.map(|item| print_one(&item, args)).map_err(|names| unknown(&names, what, name));
     }
+    let filters = [("pool", &args.pool), ("region", &args.region)];
+    let asked = filters.into_iter().filter(|(key, _)| T::ASKED.contains(key));
+    let asked: Vec<(&str, &str)> = asked.filter_map(|(key, value)| Some((key, value.as_deref()?))).collect();
+    let mut items: Vec<T> = all(client, what, &asked).await.map_err(failed)?;
     let fits = |filter: &Option<String>, test: &dyn Fn(&str) -> bool| filter.as_deref().is_none_or(test);
     items.retain(|item| {
         fits(&args.pool, &|pool| item.is_of_pool(pool))
@@ -218,6 +228,24 @@ where
         terminal::print(&T::table(&items).show(paint(), None));
     }
     Ok(Exit::Done)
+}
+
+/// The one of this name, else the names that there are.
+async fn one<T>(client: &Client, what: &str, name: &str) -> Result<Result<T, Vec<String>>, ClientError>
+where
+    T: Filtered + DeserializeOwned,
+{
+    if T::NAMED {
+        match client.get(&format!("/v1/{what}/{}", path_safe(name)), &[]).await {
+            Err(ClientError::Refused(said)) if said.status == 404 => {}
+            found => return found.map(Ok),
+        }
+    }
+    let mut items: Vec<T> = all(client, what, &[]).await?;
+    match items.iter().position(|item| item.name() == name) {
+        Some(at) => Ok(Ok(items.swap_remove(at))),
+        None => Ok(Err(items.iter().map(Listed::name).collect())),
+    }
 }
 
 fn paint() -> Paint {
@@ -238,65 +266,57 @@ fn check_filters<T: Filtered>(args: &Args, what: &str) -> Result<(), Exit> {
 /// A list that changes while it is read is read anew, this many times.
 const ATTEMPTS_MAX: u32 = 5;
 
+/// Items in a page; the most that the API gives.
+const PAGE: &str = "10000";
+
 /// Every page of a list. A reload between two pages may change the list, so then it is read from the beginning.
-pub async fn all<T: DeserializeOwned>(client: &Client, what: &str) -> Result<Vec<T>, ClientError> {
+///
+/// # Errors
+/// Nobody answers, or the server says no.
+pub async fn all<T: DeserializeOwned>(
+    client: &Client,
+    what: &str,
+    filters: &[(&str, &str)],
+) -> Result<Vec<T>, ClientError> {
+    // There are so few sockets that they come in one page.
+    let limit = (what != "listeners").then_some(("limit", PAGE));
+    let asked: Vec<(&str, &str)> = filters.iter().copied().chain(limit).collect();
     let path = format!("/v1/{what}");
     let mut attempt = 1;
     loop {
-        match pages(client, &path).await {
+        match pages(client, &path, &asked).await {
             Err(ClientError::Refused(said)) if said.word() == "changed" && attempt < ATTEMPTS_MAX => attempt += 1,
             outcome => return outcome,
         }
     }
 }
 
-async fn pages<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, ClientError> {
-    let List { mut items, mut next, .. } = client.get(path, &[]).await?;
+async fn pages<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    asked: &[(&str, &str)],
+) -> Result<Vec<T>, ClientError> {
+    let List { mut items, mut next, .. } = client.get(path, asked).await?;
     while let Some(after) = next {
-        let page: List<T> = client.get(path, &[("after", &after)]).await?;
+        let further: Vec<(&str, &str)> = asked.iter().copied().chain([("after", after.as_str())]).collect();
+        let page: List<T> = client.get(path, &further).await?;
         items.extend(page.items);
         next = page.next;
     }
     Ok(items)
 }
 
-/// A name may be written without the dot at its end.
-fn named<'a, T: Listed>(items: &'a [T], name: &str) -> Option<&'a T> {
-    items.iter().find(|item| item.name() == name || item.name().strip_suffix('.') == Some(name))
-}
-
 fn print_one<T: Filtered + Serialize>(item: &T, args: &Args) -> Exit {
     if args.server.json {
         terminal::print_json(item);
     } else {
-        terminal::print(&render::properties(item, item.orders(), paint()));
+        terminal::print(&item.upright(paint()));
     }
     Exit::Done
 }
 
-async fn one_pool(client: &Client, args: &Args, name: &str) -> Result<Exit, Exit> {
-    // A name that no path can carry is no pool's, either; the list then says what there is.
-    let asked = match crate::config::forms::given_name(name) {
-        Ok(()) => client.get::<Pool>(&format!("/v1/pools/{name}"), &[]).await,
-        Err(_) => return show::<Pool>(client, args, "pools").await,
-    };
-    match asked {
-        Ok(pool) if args.server.json => {
-            terminal::print_json(&pool);
-            Ok(Exit::Done)
-        }
-        Ok(pool) => {
-            terminal::print(&render::pool(&pool, paint()));
-            Ok(Exit::Done)
-        }
-        Err(ClientError::Refused(said)) if said.status == 404 => show::<Pool>(client, args, "pools").await,
-        Err(error) => Err(remote::failed(error, remote::START_IT)),
-    }
-}
-
 /// Says what there is instead.
-fn unknown<T: Listed>(items: &[T], what: &str, name: &str) -> Exit {
-    let names: Vec<String> = items.iter().map(Listed::name).collect();
+fn unknown(names: &[String], what: &str, name: &str) -> Exit {
     let best = names.iter().map(|known| (strsim::jaro_winkler(known, name), known));
     let best = best.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
     let help = match best {
@@ -304,7 +324,11 @@ fn unknown<T: Listed>(items: &[T], what: &str, name: &str) -> Exit {
         None if names.is_empty() => "there are none".to_owned(),
         None => format!("`rhumb get {what}` lists them"),
     };
-    let kind = what.trim_end_matches('s');
+    let kind = match what {
+        "vips" => "VIP",
+        "overrides" => "order for",
+        other => other.trim_end_matches('s'),
+    };
     tell(format!("error: there is no {kind} `{}`; {help}", render::table::plain(name)));
     Exit::Failed
 }

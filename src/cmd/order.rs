@@ -12,6 +12,7 @@ use crate::admin::when;
 use crate::cmd::Exit;
 use crate::cmd::remote;
 use crate::cmd::remote::Server;
+use crate::cmd::remote::path_safe;
 use crate::cmd::terminal;
 use crate::cmd::terminal::tell;
 use crate::config::forms;
@@ -37,11 +38,9 @@ impl std::str::FromStr for Subject {
 }
 
 impl Subject {
-    /// `/v1/overrides/pool/eu-web`, with whatever a path cannot carry percent-encoded.
+    /// `/v1/overrides/pool/eu-web`.
     fn path(&self) -> String {
-        let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:[]".contains(&b);
-        let encode = |b: u8| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-        format!("/v1/overrides/{}", self.0.bytes().map(encode).collect::<String>())
+        format!("/v1/overrides/{}", path_safe(&self.0))
     }
 }
 
@@ -172,6 +171,9 @@ pub struct Undrain {
     /// region/NAME, pool/NAME or endpoint/POOL/ADDRESS
     #[arg(value_name = "SUBJECT")]
     subject: Subject,
+    /// Even if it leaves a VIP without a healthy pool, as the end of a forced up may
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -237,7 +239,7 @@ pub fn weigh(args: Weigh) -> Exit {
 
 /// Runs `undrain`.
 pub fn undrain(args: Undrain) -> Exit {
-    args.server.run(async |client: &Client| end(client, &args.server, &args.subject, Aspect::State).await)
+    args.server.run(async |client: &Client| end(client, &args.server, &args.subject, Aspect::State, args.force).await)
 }
 
 /// Which of a subject's orders is ended.
@@ -249,7 +251,7 @@ enum Aspect {
 
 fn end_now(papers: &Papers, server: &Server, subject: &Subject, aspect: Aspect) -> Exit {
     match papers.none_given() {
-        Ok(()) => server.run(async |client: &Client| end(client, server, subject, aspect).await),
+        Ok(()) => server.run(async |client: &Client| end(client, server, subject, aspect, papers.force).await),
         Err(exit) => exit,
     }
 }
@@ -269,13 +271,13 @@ async fn give(client: &Client, server: &Server, subject: &Subject, ordered: &Ove
     Ok(Exit::Done)
 }
 
-async fn end(client: &Client, server: &Server, subject: &Subject, aspect: Aspect) -> Result<Exit, Exit> {
+async fn end(client: &Client, server: &Server, subject: &Subject, aspect: Aspect, anyway: bool) -> Result<Exit, Exit> {
     let (query, words) = match aspect {
         Aspect::State => ("state", "order"),
         Aspect::Weight => ("weight", "ordered weight"),
     };
     let ended: OverrideEnded = client
-        .delete(&subject.path(), &[("aspect", query)])
+        .delete(&subject.path(), &[("aspect", query), ("force", if anyway { "true" } else { "false" })])
         .await
         .map_err(|error| remote::failed(error, remote::START_IT))?;
     if server.json {

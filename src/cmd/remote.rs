@@ -164,6 +164,13 @@ impl Server {
 pub const START_IT: &str =
     "is it running? Start it with `rhumb serve`, or say where it is: --socket PATH, --server URL";
 
+/// A name as a path can carry it: whatever it could not is percent-encoded (RFC 3986 section 2.1).
+pub fn path_safe(name: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~/:[]*".contains(&b);
+    let encode = |b: u8| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    name.bytes().map(encode).collect()
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -226,6 +233,11 @@ fn sentence(said: &ProblemSaid) -> String {
             format!("refused: it would leave {vips}{more} without a healthy pool; --force orders it all the same")
         }
         "unsafe" => format!("refused: {}; --force orders it all the same", said.detail),
+        // The paths of the API mean nothing on the command line.
+        "unknown" if said.detail.contains("; see /v1/") => {
+            let (fact, path) = said.detail.split_once("; see /v1/").expect("it is there");
+            format!("{fact}; `rhumb get {path}` lists them")
+        }
         "token" | "role" => format!("{}; --token-file FILE names the token to send", said.detail),
         _ if said.errors.len() > 1 => {
             let all: Vec<&str> = said.errors.iter().map(|error| error.detail.as_str()).collect();
