@@ -276,7 +276,7 @@ fn twenty_thousand_mistakes_are_told_while_you_wait() {
 /// What ships beside the examples may be left out of a checkout; the rest of each example is checked all the same.
 #[test]
 fn the_examples_are_right() {
-    for name in ["examples/minimal.toml", "examples/three-region.toml"] {
+    for name in ["examples/minimal.toml", "examples/three-region.toml", "examples/health-checks.toml"] {
         let text = std::fs::read_to_string(name).unwrap();
         match config::read(Path::new(name), &text) {
             Ok(loaded) => assert_eq!(loaded.warnings, [], "{name}"),

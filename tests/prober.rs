@@ -12,6 +12,7 @@ use rhumb::health::probe::{ProbeResult, ReasonCode};
 use rhumb::health::target::{Job, Target, TargetId};
 use rhumb::model::{Body, CheckKind, HealthCheck, StatusRange};
 use rhumb::prober;
+use rhumb::prober::places::Bounds;
 use rhumb::runtime::clock::Clock;
 use rhumb::runtime::keeper::Event;
 use rustls::pki_types::PrivateKeyDer;
@@ -62,16 +63,20 @@ fn impatient(target: Target) -> Target {
 
 /// What the prober finds, each target asked once.
 fn ask_all(targets: Vec<Target>) -> Vec<ProbeResult> {
+    ask_within(Bounds { running: 64, young: 32 }, targets)
+}
+
+fn ask_within(bounds: Bounds, targets: Vec<Target>) -> Vec<ProbeResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (jobs, jobs_out) = mpsc::unbounded_channel();
         let (events, mut results) = mpsc::channel(16);
         let count = targets.len();
         for (i, target) in targets.into_iter().enumerate() {
-            jobs.send(Job { id: TargetId(i as u64), target: Arc::new(target) }).unwrap();
+            jobs.send(Job { id: TargetId(i as u64), target: Arc::new(target), slow: false }).unwrap();
         }
         drop(jobs);
-        prober::run(jobs_out, events, Clock::start()).await;
+        tokio::spawn(prober::run_within(bounds, jobs_out, events, Clock::start()));
         let mut found = vec![None; count];
         while let Some(Event::Probed { id, result }) = results.recv().await {
             assert!(found[id.0 as usize].replace(result).is_none(), "one result for each job");
@@ -365,6 +370,7 @@ fn more_probes_than_may_run_at_once_wait_their_turn() {
         head(&mut stream);
         let _ = stream.write_all(OK.as_bytes());
     });
-    let results = ask_all(vec![HTTP.at(address); prober::RUNNING_MAX + 100]);
+    let bounds = Bounds { running: 8, young: 4 };
+    let results = ask_within(bounds, vec![HTTP.at(address); 300]);
     assert!(results.iter().all(|result| result.passed), "{:?}", results.iter().find(|result| !result.passed));
 }

@@ -9,6 +9,7 @@ use crate::cmd::Exit;
 use crate::cmd::check;
 use crate::daemon::Daemon;
 use crate::daemon::StartError;
+use crate::runtime::limits;
 use crate::runtime::signals;
 
 /// What it takes.
@@ -33,6 +34,7 @@ pub enum LogFormat {
 /// Runs it until SIGTERM or Ctrl-C.
 pub fn run(args: Args) -> Exit {
     log_to_stderr(args.log);
+    limits::raise_descriptors();
     crate::cmd::block_on(serve(args))
 }
 

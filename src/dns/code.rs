@@ -78,6 +78,21 @@ pub mod rcode {
     pub const YXDOMAIN: u16 = 6;
     /// Not our zone, or a key we do not know.
     pub const NOTAUTH: u16 = 9;
+    /// The codes of a header's four bits in words, by number (RFC 1035 section 4.1.1, RFC 2136 section 2.2, RFC 8490).
+    pub const NAMES: [&str; 12] = [
+        "NOERROR",
+        "FORMERR",
+        "SERVFAIL",
+        "NXDOMAIN",
+        "NOTIMP",
+        "REFUSED",
+        "YXDOMAIN",
+        "YXRRSET",
+        "NXRRSET",
+        "NOTAUTH",
+        "NOTZONE",
+        "DSOTYPENI",
+    ];
     /// An EDNS version other than 0.
     pub const BADVERS: u16 = 16;
     /// A server cookie that is not ours (RFC 7873).

@@ -53,6 +53,8 @@ struct Watched {
     running: bool,
     /// Whether a first result is still owed.
     unheard: bool,
+    /// Whether the last probe took all the time it was allowed.
+    slow: bool,
 }
 
 /// The health of everything in one model.
@@ -100,7 +102,7 @@ impl Ledger {
         while let Some((id, _)) = self.schedule.pop_due(now) {
             if let Some(watched) = self.watched.get_mut(&id) {
                 (watched.started, watched.running) = (now, true);
-                jobs.push(Job { id, target: watched.target.clone() });
+                jobs.push(Job { id, target: watched.target.clone(), slow: watched.slow });
             }
         }
         jobs
@@ -123,6 +125,7 @@ impl Ledger {
             self.schedule.again(id, watched.started, now, watched.target.check.interval);
             return Step::default();
         }
+        watched.slow = result.reason.timed_out();
         self.unheard -= usize::from(std::mem::take(&mut watched.unheard));
         let (target, started, endpoints) = (watched.target.clone(), watched.started, watched.endpoints.clone());
         let former = self.pace(&target, &endpoints);
@@ -228,7 +231,14 @@ impl Ledger {
             self.schedule.first(id, now, target.check.fast.min(target.check.interval));
             watched.insert(
                 id,
-                Watched { target: Arc::new(target), endpoints, started: now, running: false, unheard: true },
+                Watched {
+                    target: Arc::new(target),
+                    endpoints,
+                    started: now,
+                    running: false,
+                    unheard: true,
+                    slow: false,
+                },
             );
         }
         self.unheard = watched.values().filter(|w| w.unheard).count();

@@ -25,11 +25,12 @@ pub enum ReasonCode {
     L7Ok,
     /// No complete response within the time allowed.
     L7Tout,
-    /// A status code that the check does not accept.
+    /// A status that the check does not accept: of HTTP, of DNS, of gRPC, or of a health service.
     L7Sts,
-    /// A response that is not HTTP, breaks off, or lacks what its body must hold.
+    /// A response that is not of the protocol, breaks off, or lacks what it must hold.
     L7Rsp,
-    /// We could not ask: no socket, port or memory left on this side. It says nothing of the endpoint.
+    /// We could not ask: no socket, port, memory or time left on this side, or the probe itself failed. It says
+    /// nothing of the endpoint.
     SockErr,
 }
 
@@ -86,6 +87,11 @@ impl ReasonCode {
     /// Whether it says anything of the endpoint.
     pub const fn is_evidence(self) -> bool {
         !matches!(self, ReasonCode::SockErr)
+    }
+
+    /// Whether a probe that ended here took all the time it was allowed.
+    pub const fn timed_out(self) -> bool {
+        matches!(self, ReasonCode::L4Tout | ReasonCode::L6Tout | ReasonCode::L7Tout)
     }
 
     /// Whether a probe that ended here passed.

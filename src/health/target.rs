@@ -26,6 +26,9 @@ pub struct Job {
     pub id: TargetId,
     /// What to probe.
     pub target: Arc<Target>,
+    /// Whether its last probe took all the time it was allowed. This one may well do the same, and shall not keep
+    /// those waiting that answer.
+    pub slow: bool,
 }
 
 /// The check that an endpoint is probed by; none when nothing probes it.
@@ -51,10 +54,8 @@ pub fn targets(model: &Model) -> HashMap<Target, Vec<EndpointId>> {
     found
 }
 
-/// The port of a check where neither it nor the endpoint names one; `config` refuses a TCP check without any.
+/// The port of a check where neither it nor the endpoint names one.
 fn default_port(check: &HealthCheck) -> u16 {
-    match check.kind {
-        CheckKind::Http { tls: true, .. } => 443,
-        _ => 80,
-    }
+    // `config` refuses those that have none.
+    check.kind.default_port().unwrap_or_default()
 }

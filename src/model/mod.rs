@@ -14,7 +14,7 @@ mod settings;
 mod vip;
 
 pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
-pub use health_check::{Body, CheckKind, HealthCheck, StatusRange};
+pub use health_check::{Body, CheckKind, DnsAnswer, DnsCheck, HealthCheck, StatusRange, TlsCheck, TlsTrust};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
 pub use location::Location;
 pub use moment::Moment;

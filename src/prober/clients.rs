@@ -1,8 +1,8 @@
-//! The HTTP clients that probes are made with: one for each way of trusting a certificate, not one for each endpoint.
+//! What probes over TLS are made with: one set-up for each way of trusting a certificate, not one for each endpoint.
 //!
-//! A client owns a connector, a TLS set-up and all the roots it trusts, so one for each of thirty thousand endpoints is
-//! out of the question. One client reaches every endpoint because the address comes from the probe (see `progress`),
-//! and every probe gets a connection of its own because nothing idle is kept.
+//! A set-up holds all the roots it trusts, and an HTTP client with it a connector, so one for each of thirty thousand
+//! endpoints is out of the question. One client reaches every endpoint because the address comes from the probe (see
+//! `progress`), and every probe gets a connection and a handshake of its own because nothing idle and no session is kept.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::prober::progress::{ConnectedLayer, EndpointResolver, NoSessions};
 /// What a certificate must chain to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
-    /// Nothing: any certificate will do, or there is no TLS.
+    /// Nothing: any certificate will do.
     Anything,
     /// The system's roots.
     System,
@@ -32,45 +32,72 @@ pub(super) enum Trust {
     File(PathBuf),
 }
 
-/// The clients made so far.
+impl Trust {
+    /// What `verify` and `ca_file` come to.
+    pub(super) fn of(verify: bool, ca_file: Option<&PathBuf>) -> Trust {
+        match ca_file {
+            _ if !verify => Trust::Anything,
+            Some(file) => Trust::File(file.clone()),
+            None => Trust::System,
+        }
+    }
+}
+
+/// What probes call themselves.
+pub(super) const AGENT: &str = concat!("rhumb/", env!("CARGO_PKG_VERSION"), " (health probe)");
+
+/// The set-ups made so far.
 #[derive(Debug, Default)]
-pub(super) struct HttpClients {
+pub(super) struct Clients {
     made: Mutex<HashMap<Trust, Made>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Made {
-    client: Client,
+    http: Client,
+    tls: Arc<ClientConfig>,
     /// When the file of the roots was last written: a new one is read without a restart.
     written: Option<SystemTime>,
 }
 
-impl HttpClients {
-    /// The client that trusts this.
+impl Clients {
+    /// The HTTP client that trusts this.
     ///
     /// # Errors
     /// In words, when the roots can not be had; they are tried again at the next probe.
-    pub(super) async fn client(&self, trust: &Trust) -> Result<Client, String> {
+    pub(super) async fn http(&self, trust: &Trust) -> Result<Client, String> {
+        self.made(trust).await.map(|made| made.http)
+    }
+
+    /// The TLS set-up that trusts this; errors as for [`Clients::http`].
+    pub(super) async fn tls(&self, trust: &Trust) -> Result<Arc<ClientConfig>, String> {
+        self.made(trust).await.map(|made| made.tls)
+    }
+
+    async fn made(&self, trust: &Trust) -> Result<Made, String> {
         let written = match trust {
             Trust::File(path) => std::fs::metadata(path).and_then(|meta| meta.modified()).ok(),
             _ => None,
         };
-        let mut made = self.made.lock().await;
-        if let Some(known) = made.get(trust).filter(|known| known.written == written) {
-            return Ok(known.client.clone());
+        let mut known = self.made.lock().await;
+        if let Some(made) = known.get(trust).filter(|made| made.written == written) {
+            return Ok(made.clone());
         }
         let wanted = trust.clone();
         // Reading the system's roots takes tens of milliseconds.
-        let client = tokio::task::spawn_blocking(move || build(&wanted)).await;
-        let client = client.unwrap_or_else(|_| Err("the TLS set-up panicked; this is a bug of rhumb".to_owned()))?;
-        made.insert(trust.clone(), Made { client: client.clone(), written });
-        Ok(client)
+        let built = tokio::task::spawn_blocking(move || build(&wanted)).await;
+        let (http, tls) =
+            built.unwrap_or_else(|_| Err("the TLS set-up panicked; this is a bug of rhumb".to_owned()))?;
+        let made = Made { http, tls, written };
+        known.insert(trust.clone(), made.clone());
+        Ok(made)
     }
 }
 
-fn build(trust: &Trust) -> Result<Client, String> {
+fn build(trust: &Trust) -> Result<(Client, Arc<ClientConfig>), String> {
+    let tls = tls(trust)?;
     let client = Client::builder()
-        .tls_backend_preconfigured(tls(trust)?)
+        .tls_backend_preconfigured(tls.clone())
         .dns_resolver(EndpointResolver)
         .connector_layer(ConnectedLayer)
         .no_proxy()
@@ -78,8 +105,8 @@ fn build(trust: &Trust) -> Result<Client, String> {
         .retry(reqwest::retry::never())
         .http1_only()
         .pool_max_idle_per_host(0)
-        .user_agent(concat!("rhumb/", env!("CARGO_PKG_VERSION"), " (health probe)"));
-    client.build().map_err(|error| error.to_string())
+        .user_agent(AGENT);
+    Ok((client.build().map_err(|error| error.to_string())?, Arc::new(tls)))
 }
 
 fn tls(trust: &Trust) -> Result<ClientConfig, String> {

@@ -6,17 +6,28 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::health::probe::ReasonCode;
+use crate::prober::Found;
+use crate::prober::deadline::Deadline;
 
 /// Connects and closes at once.
-pub(super) async fn connect(address: SocketAddr) -> (ReasonCode, String) {
-    match TcpStream::connect(address).await {
-        Ok(stream) => {
+pub(super) async fn check(address: SocketAddr, mut deadline: Deadline) -> Found {
+    match connect(address, &mut deadline).await {
+        Ok(_stream) => (ReasonCode::L4Ok, String::new()),
+        Err(found) => found,
+    }
+}
+
+/// A connection, or what became of it.
+pub(super) async fn connect(address: SocketAddr, deadline: &mut Deadline) -> Result<TcpStream, Found> {
+    match deadline.within(TcpStream::connect(address)).await {
+        Some(Ok(stream)) => {
             // Reset instead of a FIN handshake: a probe a second for each of thousands would fill the table of
             // TIME_WAIT sockets (HAProxy does the same).
             let _ = stream.set_zero_linger();
-            (ReasonCode::L4Ok, String::new())
+            Ok(stream)
         }
-        Err(error) => (reason(&error), words(&error)),
+        Some(Err(error)) => Err((reason(&error), words(&error))),
+        None => Err(deadline.no_connection()),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod swap;
 pub mod state;
 pub mod keeper;
+pub mod limits;
 pub mod config_files;
 pub mod watch;
 pub mod signals;

@@ -107,16 +107,17 @@ fn enough(reports: &mut Reports<'_>, pool: &PoolSpec) {
     }
 }
 
-/// HTTP has ports of its own; a TCP probe must be told one.
+/// HTTP, TLS and DNS have ports of their own; a TCP probe must be told one, and a gRPC probe without TLS.
 fn ports(reports: &mut Reports<'_>, pool: &PoolSpec, check: &crate::model::HealthCheck) {
-    if check.kind != CheckKind::Tcp || check.port.is_some() {
+    if check.kind.default_port().is_some() || check.port.is_some() {
         return;
     }
     let Some(list) = &pool.endpoints else { return };
     let Some(without) = list.items.iter().find(|e| e.value.port.is_none()) else { return };
     let address = without.value.address.value;
     let fact = format!("health check `{}` has no port to connect to at {address}", check.name);
-    let help = format!("add `port = 443` to [health_check.{}], or to each endpoint", check.name);
+    let port = if check.kind == CheckKind::Tcp { 443 } else { 50051 };
+    let help = format!("add `port = {port}` to [health_check.{}], or to each endpoint", check.name);
     reports.error(codes::NO_PORT, without.span, fact).label("no port").help(help);
 }
 

@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use crate::config::document::Value;
 use crate::config::fields::Fields;
+use crate::config::fields::List;
 use crate::config::fields::Words;
 use crate::config::fields::wrong_type;
 use crate::config::forms;
 use crate::config::reports::Reports;
 use crate::config::source::Span;
 use crate::config::source::Written;
+use crate::config::spec::check_forms::ALPN;
+use crate::config::spec::check_forms::QTYPE;
+use crate::config::spec::check_forms::RCODES;
+use crate::config::spec::check_forms::SERVICE;
+use crate::dns::name::Name;
 use crate::model::StatusRange;
 
 /// What a probe does.
@@ -24,6 +30,12 @@ pub enum Kind {
     Http,
     /// An HTTP request over TLS.
     Https,
+    /// A TLS handshake.
+    Tls,
+    /// A DNS query.
+    Dns,
+    /// A call of gRPC's health service.
+    Grpc,
 }
 
 /// `[health_check.*]`.
@@ -53,26 +65,62 @@ pub struct HealthCheck {
     pub path: Option<Written<String>>,
     /// The Host header and SNI.
     pub host: Option<Written<String>>,
-    /// The status codes that pass.
-    pub status: Option<Written<Vec<StatusRange>>>,
-    /// What the body must hold.
-    pub body: Option<Written<String>>,
+    /// What is expected.
+    pub expect: Expect,
     /// Whether the certificate is verified.
     pub verify: Option<Written<bool>>,
     /// The roots to trust.
     pub ca_file: Option<Written<PathBuf>>,
+    /// The protocols offered in the handshake.
+    pub alpn: Option<List<String>>,
+    /// How much longer the certificate must be valid.
+    pub valid_for: Option<Written<Duration>>,
+    /// The name that DNS is asked for.
+    pub name: Option<Written<Name>>,
+    /// The type that DNS is asked for.
+    pub qtype: Option<Written<u16>>,
+    /// Whether DNS is asked over TCP.
+    pub tcp: Option<Written<bool>>,
+    /// The gRPC service.
+    pub service: Option<Written<String>>,
+    /// Whether gRPC is spoken over TLS.
+    pub tls: Option<Written<bool>>,
+}
+
+/// `expect`.
+#[derive(Debug, Default)]
+pub struct Expect {
+    /// The HTTP status codes that pass.
+    pub status: Option<Written<Vec<StatusRange>>>,
+    /// What the body must hold.
+    pub body: Option<Written<String>>,
+    /// The DNS response codes that pass.
+    pub rcode: Option<Written<Vec<u8>>>,
+    /// What a record of the DNS answer must hold.
+    pub answer: Option<Written<String>>,
 }
 
 const KINDS: Words<Kind> = Words {
-    words: &[("http", Kind::Http), ("https", Kind::Https), ("tcp", Kind::Tcp), ("none", Kind::None)],
-    later: &["tls", "dns", "grpc"],
+    words: &[
+        ("http", Kind::Http),
+        ("https", Kind::Https),
+        ("tcp", Kind::Tcp),
+        ("tls", Kind::Tls),
+        ("dns", Kind::Dns),
+        ("grpc", Kind::Grpc),
+        ("none", Kind::None),
+    ],
+    later: &[],
 };
+const PROTOCOLS: Words<bool> = Words { words: &[("udp", false), ("tcp", true)], later: &[] };
 const METHODS: Words<&str> = Words { words: &[("GET", "GET"), ("HEAD", "HEAD"), ("OPTIONS", "OPTIONS")], later: &[] };
 
 /// Probes closer together than this are an attack on the endpoint.
 const INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// Probes further apart say nothing about now.
 const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+/// Certificates are valid for 398 days at most (CA/Browser Forum, ballot SC-31), private ones a few years.
+const VALID_FOR_MAX: Duration = Duration::from_secs(3650 * 86_400);
 /// `rise + fall` must fit the belief's counter; a hundred of each is already slower than anyone waits.
 const IN_A_ROW_MAX: u64 = 100;
 
@@ -87,7 +135,10 @@ impl HealthCheck {
         }
         let millis = Duration::from_millis(1);
         let has_interval = fields.has("interval");
-        let (status, body) = expect(reports, &mut fields);
+        if kind.as_ref().is_some_and(|kind| kind.value == Kind::Dns) {
+            fields.require("name", "\"example.com.\"");
+        }
+        let expect = Expect::read(reports, &mut fields, kind.as_ref().map(|kind| kind.value));
         let check = HealthCheck {
             span,
             kind,
@@ -101,49 +152,89 @@ impl HealthCheck {
             method: fields.word(reports, "method", &METHODS),
             path: fields.form(reports, "path", &forms::HTTP_PATH),
             host: fields.form(reports, "host", &forms::HTTP_HOST),
-            status,
-            body,
+            expect,
             verify: fields.flag(reports, "verify"),
             ca_file: fields.path(reports, "ca_file"),
+            alpn: fields.forms(reports, "alpn", &ALPN),
+            valid_for: fields.duration(reports, "valid_for", millis..=VALID_FOR_MAX),
+            name: fields.form(reports, "name", &forms::DOMAIN),
+            qtype: fields.form(reports, "qtype", &QTYPE),
+            tcp: fields.word(reports, "protocol", &PROTOCOLS),
+            service: fields.form(reports, "service", &SERVICE),
+            tls: fields.flag(reports, "tls"),
         };
         fields.finish(reports, &[]);
         check
     }
 }
 
-const HTTP_KEYS: [&str; 4] = ["method", "path", "host", "expect"];
-const TLS_KEYS: [&str; 2] = ["verify", "ca_file"];
+/// The keys that only some types have, and those types; the first is the one to send people to.
+const KEYS: [(&str, &[Kind]); 13] = [
+    ("method", &[Kind::Http, Kind::Https]),
+    ("path", &[Kind::Http, Kind::Https]),
+    ("host", &[Kind::Http, Kind::Https, Kind::Tls, Kind::Grpc]),
+    ("expect", &[Kind::Http, Kind::Https, Kind::Dns]),
+    ("verify", &[Kind::Https, Kind::Tls, Kind::Grpc]),
+    ("ca_file", &[Kind::Https, Kind::Tls, Kind::Grpc]),
+    ("alpn", &[Kind::Tls]),
+    ("valid_for", &[Kind::Tls]),
+    ("name", &[Kind::Dns]),
+    ("qtype", &[Kind::Dns]),
+    ("protocol", &[Kind::Dns]),
+    ("service", &[Kind::Grpc]),
+    ("tls", &[Kind::Grpc]),
+];
+
+fn word(kind: Kind) -> &'static str {
+    KINDS.words.iter().find(|(_, of)| *of == kind).map_or("", |(word, _)| word)
+}
 
 fn misplaced(reports: &mut Reports<'_>, fields: &mut Fields, kind: Kind) {
-    match kind {
-        Kind::Https => {}
-        Kind::Http => {
-            fields.misplaced(reports, &TLS_KEYS, "for `type = \"http\"`", "use `type = \"https\"`, or leave it out")
+    if kind == Kind::None {
+        let why = "for `type = \"none\"`, which probes nothing";
+        fields.misplaced(reports, &["port", "interval", "fast", "timeout", "fall", "rise"], why, "leave it out");
+        fields.misplaced(reports, &KEYS.map(|(key, _)| key), why, "leave it out");
+        return;
+    }
+    let why = format!("for `type = \"{}\"`", word(kind));
+    for (key, kinds) in KEYS {
+        if kinds.contains(&kind) {
+            continue;
         }
-        Kind::Tcp => {
-            fields.misplaced(reports, &HTTP_KEYS, "for `type = \"tcp\"`", "use `type = \"http\"`, or leave it out");
-            fields.misplaced(reports, &TLS_KEYS, "for `type = \"tcp\"`", "use `type = \"https\"`, or leave it out");
-        }
-        Kind::None => {
-            let all = ["port", "interval", "fast", "timeout", "fall", "rise"];
-            let why = "for `type = \"none\"`, which probes nothing";
-            for keys in [&all[..], &HTTP_KEYS, &TLS_KEYS] {
-                fields.misplaced(reports, keys, why, "leave it out");
-            }
-        }
+        let help = match (key, kind) {
+            ("tls", Kind::Https | Kind::Tls) => "leave it out: it speaks TLS as it is".to_owned(),
+            ("tls", Kind::Http) => "use `type = \"https\"`, or leave it out".to_owned(),
+            _ => format!("use `type = \"{}\"`, or leave it out", word(kinds[0])),
+        };
+        fields.misplaced(reports, &[key], &why, &help);
     }
 }
 
-fn expect(
-    reports: &mut Reports<'_>,
-    fields: &mut Fields,
-) -> (Option<Written<Vec<StatusRange>>>, Option<Written<String>>) {
-    let takes = "a table, as in `{ status = \"200-399\", body = \"ok\" }`";
-    let Some(mut expect) = fields.table(reports, "expect", takes) else { return (None, None) };
-    let status = expect.any("status").and_then(|value| read_status(reports, value));
-    let body = expect.form(reports, "body", &forms::TEXT);
-    expect.finish(reports, &[]);
-    (status, body)
+impl Expect {
+    fn read(reports: &mut Reports<'_>, fields: &mut Fields, kind: Option<Kind>) -> Expect {
+        let takes = match kind {
+            Some(Kind::Dns) => "a table, as in `{ rcode = \"NOERROR\", answer = \"192.0.2.10\" }`",
+            _ => "a table, as in `{ status = \"200-399\", body = \"ok\" }`",
+        };
+        let Some(mut expect) = fields.table(reports, "expect", takes) else { return Expect::default() };
+        let (of_others, help): (&[&'static str], _) = match kind {
+            Some(Kind::Dns) => (&["status", "body"], "DNS has `rcode` and `answer`"),
+            Some(_) => (&["rcode", "answer"], "HTTP has `status` and `body`"),
+            None => (&[], ""),
+        };
+        let why = kind.map(|kind| format!("for `type = \"{}\"`", word(kind))).unwrap_or_default();
+        expect.misplaced(reports, of_others, &why, help);
+        let dns = kind == Some(Kind::Dns);
+        // A key that is read is proposed to those who misspell one: only those of this type.
+        let read = Expect {
+            status: if dns { None } else { expect.any("status").and_then(|value| read_status(reports, value)) },
+            body: if dns { None } else { expect.form(reports, "body", &forms::TEXT) },
+            rcode: if dns || kind.is_none() { expect.form(reports, "rcode", &RCODES) } else { None },
+            answer: if dns || kind.is_none() { expect.form(reports, "answer", &forms::TEXT) } else { None },
+        };
+        expect.finish(reports, &[]);
+        read
+    }
 }
 
 /// A text, or one code as an integer, which everyone tries first.

@@ -3,6 +3,7 @@
 //! Names of other sections are still texts, and what was left out is still absent; `check` resolves and fills in. A
 //! value that could not be read has been reported and is absent.
 
+pub mod check_forms;
 pub mod checks;
 pub mod geo;
 pub mod pools;
