@@ -20,6 +20,7 @@
 //!   snapshot     the model compiled: dense ids, prefix tables, zones
 //!   world        a snapshot and the health table made for it
 //!   responder    query bytes, client, world, draw to response bytes
+//!   impact       two worlds side by side: what differs, whose answers move, which region bears how much
 //! EDGES        the only code that waits
 //!   runtime      the clock, the published world, the keeper (its one writer), files
 //!   server       UDP workers, TCP, encrypted transports
@@ -54,6 +55,7 @@ pub mod config;
 pub mod snapshot;
 pub mod world;
 pub mod responder;
+pub mod impact;
 pub mod runtime;
 pub mod server;
 pub mod prober;

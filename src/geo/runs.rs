@@ -23,6 +23,10 @@ pub trait Address: Copy + Ord + std::fmt::Debug {
     fn block_first(self, prefix: u8) -> Self;
     /// How many of its last bits are zero.
     fn zero_bits(self) -> u8;
+    /// The same with its octet at this place, from the left, set.
+    fn with_octet(self, place: u8, octet: u8) -> Self;
+    /// How many addresses there are from this one to `last`; exact in IPv4, and to 53 bits in IPv6.
+    fn count_to(self, last: Self) -> f64;
     /// As an IP address.
     fn ip(self) -> IpAddr;
 }
@@ -44,6 +48,13 @@ macro_rules! address {
             }
             fn zero_bits(self) -> u8 {
                 self.trailing_zeros() as u8
+            }
+            fn with_octet(self, place: u8, octet: u8) -> Self {
+                let shift = <Self as Address>::BITS - 8 * (place + 1);
+                self & !(0xff << shift) | <$number>::from(octet) << shift
+            }
+            fn count_to(self, last: Self) -> f64 {
+                (last - self) as f64 + 1.0
             }
             fn ip(self) -> IpAddr {
                 IpAddr::$variant($ip::from(self))
@@ -112,6 +123,11 @@ impl<A: Address> InOrder<A> {
 }
 
 impl<A: Address> Runs<A> {
+    /// Nothing yet: [`Runs::push`] makes it whole.
+    pub(super) fn empty() -> Self {
+        Runs { starts: Vec::new(), values: Vec::new() }
+    }
+
     /// One value everywhere.
     pub fn uniform(value: u32) -> Self {
         Runs { starts: vec![A::FIRST], values: vec![value] }
@@ -143,7 +159,7 @@ impl<A: Address> Runs<A> {
     }
 
     /// `start` begins a run of `value`; starts rise, and an equal start replaces.
-    fn push(&mut self, start: A, value: u32) {
+    pub(super) fn push(&mut self, start: A, value: u32) {
         if self.starts.last() == Some(&start) {
             self.starts.pop();
             self.values.pop();

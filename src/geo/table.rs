@@ -97,6 +97,34 @@ impl PrefixTable {
         }
     }
 
+    /// The classes as runs, in the order of addresses: for those who look at the whole space, not at one address.
+    ///
+    /// The table must be one of this family, as for [`PrefixTable::find`].
+    pub fn runs<A: Address>(&self) -> Runs<A> {
+        let mut runs = Runs::empty();
+        if self.is_uniform() {
+            self.add_runs(self.root[0], A::FIRST, 0, &mut runs);
+            return runs;
+        }
+        for (slot, entry) in self.root.iter().enumerate() {
+            let first = A::FIRST.with_octet(0, (slot >> 8) as u8).with_octet(1, slot as u8);
+            self.add_runs(*entry, first, 2, &mut runs);
+        }
+        runs
+    }
+
+    /// Adds what lies below an entry; its addresses begin at `first`, and chunks below it look at the octet at `place`.
+    fn add_runs<A: Address>(&self, entry: u32, first: A, place: u8, runs: &mut Runs<A>) {
+        if entry & LINK == 0 {
+            return runs.push(first, entry >> DEPTH_BITS);
+        }
+        let chunk = self.chunks[(entry & !LINK) as usize];
+        let octets = (0..=255u8).filter(|octet| chunk.begins[usize::from(octet >> 6)] >> (octet & 63) & 1 == 1);
+        for (at, octet) in octets.enumerate() {
+            self.add_runs(self.entries[chunk.base as usize + at], first.with_octet(place, octet), place + 1, runs);
+        }
+    }
+
     /// Whether all addresses are of one class.
     pub fn is_uniform(&self) -> bool {
         self.root.len() == 1
@@ -220,6 +248,7 @@ mod tests {
             for address in runs.blocks().map(|b| b.first).chain(probes) {
                 prop_assert_eq!(table.find(&address.to_be_bytes()), naive(&runs, address));
             }
+            prop_assert_eq!(table.runs::<u32>(), runs);
         }
 
         #[test]
@@ -236,6 +265,7 @@ mod tests {
             for address in runs.blocks().map(|b| b.first).chain(probes) {
                 prop_assert_eq!(table.find(&address.to_be_bytes()), naive(&runs, address));
             }
+            prop_assert_eq!(table.runs::<u128>(), runs);
         }
     }
 }

@@ -8,6 +8,8 @@
 //! The two groups are counted apart, and the pool is up when either one has enough. A weight that an operator ordered
 //! counts in place of the configuration's.
 
+mod what_if;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::belief::Standing;

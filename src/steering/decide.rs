@@ -236,8 +236,11 @@ impl<'a, T: Tracer> Walk<'a, T> {
             if smaller(&favourite) {
                 favourite = Some((drawn, *pool));
             }
-            if self.may_serve(*pool) && smaller(&best) {
-                best = Some((drawn, *pool));
+            if self.may_serve(*pool) {
+                self.tracer.competes(*pool, *weight);
+                if smaller(&best) {
+                    best = Some((drawn, *pool));
+                }
             }
         }
         if members.is_empty() {

@@ -7,6 +7,7 @@
 //! decide   rank, drop what health says cannot serve, pick: for one client
 //! pick     endpoints within the chosen pool
 //! trace    the same decision, told step by step
+//! shares   the same decision for all clients alike: what part of them goes where
 //! uses     which pools a VIP can be answered from, numbered for those who count
 //! ```
 //!
@@ -19,6 +20,7 @@ mod decide;
 mod pick;
 mod plan;
 mod rank;
+mod shares;
 mod steering_map;
 mod trace;
 mod uses;
@@ -27,7 +29,8 @@ pub use client::Client;
 pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at};
 pub use pick::Keying;
 pub use plan::{Plan, PlanFigures};
-pub use rank::{Group, Ranking};
+pub use rank::{Group, Ranking, pools_of};
+pub use shares::{Shares, shares, shares_at};
 pub use trace::{
     Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, RuleStep, Silent, Trace, Tracer,
     TtlCause, explain, explain_at,

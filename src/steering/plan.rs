@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::balance::key::identity;
 use crate::geo::atlas::Atlas;
 use crate::geo::latency::LatencyTable;
+use crate::geo::runs::Runs;
 use crate::geo::table::Leaf;
 use crate::geo::table::PrefixTable;
 use crate::model::Balance;
@@ -163,6 +164,21 @@ impl Plan {
             IpAddr::V4(ip) => map.v4.find(&ip.octets()),
             IpAddr::V6(ip) => map.v6.find(&ip.octets()),
         }
+    }
+
+    /// Which steering map a VIP has; VIPs that cut the world alike have one.
+    pub fn map_of(&self, vip: VipId) -> u32 {
+        self.vips[vip.index()].map
+    }
+
+    /// The classes of a steering map over all IPv4 addresses.
+    pub fn classes_v4(&self, map: u32) -> Runs<u32> {
+        self.maps[map as usize].v4.runs()
+    }
+
+    /// The classes of a steering map over all IPv6 addresses.
+    pub fn classes_v6(&self, map: u32) -> Runs<u128> {
+        self.maps[map as usize].v6.runs()
     }
 
     /// What a VIP's clients of a class choose.

@@ -52,6 +52,8 @@ pub trait Tracer {
     fn ranked(&mut self, _ranking: &Ranking) {}
     /// A pool was passed over.
     fn dropped(&mut self, _pool: PoolId, _why: Obstacle) {}
+    /// A pool that may serve takes part in the draw that is told next, with this weight.
+    fn competes(&mut self, _pool: PoolId, _weight: u32) {}
     /// One of several was drawn by weight; anew every `period` seconds, or for good.
     fn drawn(&mut self, _members: &[(PoolId, u32)], _chosen: PoolId, _period: Option<u32>) {}
     /// What is believed of a pool (of the picked endpoints when none is named) holds no longer than this, in seconds; told
