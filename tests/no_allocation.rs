@@ -1,5 +1,6 @@
 //! Answering allocates nothing, whatever is asked: an allocator has locks, and its time has a long tail.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -10,8 +11,13 @@ use allocation_counter::AllocationInfo;
 
 use rhumb::geo::atlas::Atlas;
 use rhumb::geo::latency::LatencyTable;
+use rhumb::health::forced::Change;
+use rhumb::health::forced::Forced;
+use rhumb::health::forced::Order;
+use rhumb::health::ledger::Ledger;
 use rhumb::health::table::HealthTable;
 use rhumb::model::CookieSecrets;
+use rhumb::model::Moment;
 use rhumb::responder::Outcome;
 use rhumb::responder::Transport;
 use rhumb::responder::UDP_BYTES_MAX;
@@ -112,6 +118,33 @@ fn answer(world: &World, query: &[u8], transport: Transport) -> (Outcome, Vec<u8
 #[test]
 fn allocations_are_counted_at_all() {
     assert_eq!(allocation_counter::measure(|| drop(vec![0u8; 10])).count_total, 1);
+}
+
+/// The same world after an operator ordered other weights.
+fn reweighed_world() -> World {
+    let world = world();
+    let (model, now) = (world.snapshot.model.clone(), Moment::from_secs(1_700_000_000));
+    let mut ledger = Ledger::new(model, &HashMap::new(), 1, now);
+    for (endpoint, weight) in [("endpoint/eu/203.0.113.1", 50), ("endpoint/us/203.0.113.2", 0)] {
+        let name = ledger.subject(endpoint).expect("it is configured");
+        let (reason, by) = (String::new(), "ada".to_owned());
+        let order = Order::Weight(weight);
+        let forced = Forced { order, reason, by, since: now, begins: now, until: None };
+        assert!(ledger.order(&name, Change::Set(forced), now).changed);
+    }
+    World { health: ledger.table().clone(), ..world }
+}
+
+#[test]
+fn no_answer_by_ordered_weights_allocates() {
+    let world = reweighed_world();
+    let query = query("vip.example.com", A, &[]);
+    let (outcome, message) = answer(&world, &query, Transport::Udp);
+    // Of the two in `us`, one is a standby by order.
+    assert_eq!((outcome.rcode, message[7]), (0, 1));
+    let (_, message) =
+        answer(&world, &self::query("vip.example.com", A, &[0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2]), Transport::Udp);
+    assert_eq!(message[7], 2);
 }
 
 #[test]

@@ -57,6 +57,7 @@ use crate::steering::Obstacle;
 use crate::steering::PoolStep;
 use crate::steering::PoolUse;
 use crate::steering::Reason;
+use crate::steering::Reweighed;
 use crate::steering::Trace;
 use crate::steering::TtlCause;
 use crate::steering::Verdict;
@@ -295,14 +296,15 @@ fn decision(world: &World, who: &Who, trace: &Trace) -> DecisionSaid {
             WhenAllDown::ServFail => "servfail".to_owned(),
             WhenAllDown::Pool(pool) => format!("pool:{}", name_of(&pool)),
         }),
-        chosen_by: match trace.keying {
-            Keying::Rotation => "in turn, beginning at random".to_owned(),
-            Keying::Weighted => "at random by weight".to_owned(),
-            Keying::Client => format!("hash of {key}"),
-            Keying::Order => "in the order written".to_owned(),
-            Keying::None if trace.addresses.is_empty() => "nothing to choose".to_owned(),
-            Keying::None => "the only one".to_owned(),
-        },
+        chosen_by: reweighed(trace)
+            + &match trace.keying {
+                Keying::Rotation => "in turn, beginning at random".to_owned(),
+                Keying::Weighted => "at random by weight".to_owned(),
+                Keying::Client => format!("hash of {key}"),
+                Keying::Order => "in the order written".to_owned(),
+                Keying::None if trace.addresses.is_empty() => "nothing to choose".to_owned(),
+                Keying::None => "the only one".to_owned(),
+            },
         endpoints: addresses(&trace.addresses),
         ttl: trace.decision.ttl,
         ttl_because: match trace.ttl_cause {
@@ -317,6 +319,12 @@ fn decision(world: &World, who: &Who, trace: &Trace) -> DecisionSaid {
             endpoints: addresses(&next.addresses),
         }),
     }
+}
+
+/// The weights that operators ordered, before how they were used.
+fn reweighed(trace: &Trace) -> String {
+    let weight = |r: &Reweighed| format!("weight of {} is {} by order, not {}", r.address, r.weight, r.configured);
+    trace.reweighed.iter().map(|endpoint| weight(endpoint) + "; ").collect()
 }
 
 fn policy(policy: &Policy) -> &'static str {

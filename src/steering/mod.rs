@@ -32,7 +32,7 @@ pub use plan::{Plan, PlanFigures};
 pub use rank::{Group, Ranking, pools_of};
 pub use shares::{Shares, shares, shares_at};
 pub use trace::{
-    Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, RuleStep, Silent, Trace, Tracer,
-    TtlCause, explain, explain_at,
+    Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, Reweighed, RuleStep, Silent, Trace,
+    Tracer, TtlCause, explain, explain_at,
 };
 pub use uses::Uses;

@@ -1,6 +1,8 @@
 //! Which endpoints of the chosen pool, and in which order?
 //!
-//! Endpoints without weight are picked only when none with a weight can be. Nothing here knows other pools.
+//! Endpoints without weight are picked only when none with a weight can be. The weights are the configuration's, which the
+//! plan has worked out; where an operator ordered others, a longer way chooses as a plan with those weights would. Nothing
+//! here knows other pools.
 
 use crate::balance::rendezvous::Best;
 use crate::balance::rendezvous::score;
@@ -80,12 +82,16 @@ pub(super) fn pick(
     wanted: u8,
     keys: Keys<impl FnOnce() -> u64>,
 ) -> Picks {
+    let reweighed = health.pool(pool).reweighed;
     let pool = &plan.pools[pool.index()];
     let side = pool.side(family);
     let all = &plan.members[side.first as usize..][..side.count as usize];
+    if reweighed {
+        return pick_reweighed(all, health, pool.balance, allowed, wanted, keys);
+    }
     let (weighted, spare) = all.split_at(side.weighted as usize);
-    let mut picks = Picks { ids: [EndpointId(0); ANSWERS_MAX], count: 0, keying: Keying::None, holds_for: u32::MAX };
-    let mut tier = Tier { members: weighted, equal: side.equal, allowed, health };
+    let mut picks = Picks::NONE;
+    let mut tier = Tier { members: weighted, equal: side.equal, allowed, health, weights: Configured };
     let mut able = tier.able(&mut picks.holds_for);
     if able == 0 && !spare.is_empty() {
         tier = Tier { members: spare, equal: true, ..tier };
@@ -97,20 +103,87 @@ pub(super) fn pick(
     picks
 }
 
+/// The same where an operator ordered other weights than the plan was compiled with: who competes is found out now.
+#[cold]
+fn pick_reweighed(
+    all: &[MemberPlan],
+    health: &HealthTable,
+    balance: Balance,
+    allowed: Allowed,
+    wanted: u8,
+    keys: Keys<impl FnOnce() -> u64>,
+) -> Picks {
+    let mut picks = Picks::NONE;
+    for standby in [false, true] {
+        let weights = Ordered { health, standby };
+        let mut competing = all.iter().filter(|member| weights.competes(member)).map(|member| weights.of(member));
+        let first = competing.next();
+        let equal = competing.all(|weight| Some(weight) == first);
+        let tier = Tier { members: all, equal, allowed, health, weights };
+        let able = tier.able(&mut picks.holds_for);
+        if able > 0 {
+            tier.fill(&mut picks, balance, able, wanted, keys);
+            break;
+        }
+    }
+    picks
+}
+
+impl Picks {
+    const NONE: Picks =
+        Picks { ids: [EndpointId(0); ANSWERS_MAX], count: 0, keying: Keying::None, holds_for: u32::MAX };
+}
+
+/// Whose weights count, and who of a tier's members competes at all.
+trait Weights {
+    fn competes(&self, member: &MemberPlan) -> bool;
+    fn of(&self, member: &MemberPlan) -> u32;
+}
+
+/// The configuration's; a tier is a stretch of the plan.
+struct Configured;
+
+impl Weights for Configured {
+    #[inline]
+    fn competes(&self, _: &MemberPlan) -> bool {
+        true
+    }
+    #[inline]
+    fn of(&self, member: &MemberPlan) -> u32 {
+        member.weight
+    }
+}
+
+/// An operator's where there is one; a tier is those with a weight or those without, wherever they stand.
+struct Ordered<'a> {
+    health: &'a HealthTable,
+    standby: bool,
+}
+
+impl Weights for Ordered<'_> {
+    fn competes(&self, member: &MemberPlan) -> bool {
+        (self.of(member) == 0) == self.standby
+    }
+    fn of(&self, member: &MemberPlan) -> u32 {
+        self.health.weight_ordered(member.id).unwrap_or(member.weight)
+    }
+}
+
 /// The endpoints that compete: those with a weight, or those without.
-struct Tier<'a> {
+struct Tier<'a, W> {
     members: &'a [MemberPlan],
     equal: bool,
     allowed: Allowed,
     health: &'a HealthTable,
+    weights: W,
 }
 
-impl Tier<'_> {
+impl<W: Weights> Tier<'_, W> {
     /// How many may be picked; what was looked at shortens `holds_for`.
     #[inline]
     fn able(&self, holds_for: &mut u32) -> u32 {
         let mut able = 0;
-        for member in self.members {
+        for member in self.members.iter().filter(|member| self.weights.competes(member)) {
             let health = self.health.endpoint(member.id);
             *holds_for = (*holds_for).min(health.holds_for);
             able += u32::from(self.allowed.allows(health));
@@ -118,9 +191,16 @@ impl Tier<'_> {
         able
     }
 
+    /// Whether more than one competes at all, up or not: else nothing depends on the client.
+    #[inline]
+    fn are_several(&self) -> bool {
+        self.members.iter().filter(|member| self.weights.competes(member)).nth(1).is_some()
+    }
+
     #[inline]
     fn each(&self) -> impl Iterator<Item = (u32, &MemberPlan)> {
-        let may = |member: &MemberPlan| self.allowed.allows(self.health.endpoint(member.id));
+        let may =
+            |member: &MemberPlan| self.weights.competes(member) && self.allowed.allows(self.health.endpoint(member.id));
         self.members.iter().filter(move |member| may(member)).enumerate().map(|(at, member)| (at as u32, member))
     }
 
@@ -129,7 +209,7 @@ impl Tier<'_> {
         let wanted = u32::from(wanted).clamp(1, ANSWERS_MAX as u32).min(able);
         match balance {
             Balance::Failover => self.in_order(picks),
-            Balance::Hash | Balance::RingHash | Balance::Maglev if self.members.len() > 1 => {
+            Balance::Hash | Balance::RingHash | Balance::Maglev if self.are_several() => {
                 picks.keying = Keying::Client;
                 self.by_score(picks, wanted, (keys.client)());
             }
@@ -141,18 +221,21 @@ impl Tier<'_> {
         }
     }
 
-    /// The first alone: a second address would take its share of the clients, which is not what failover means.
+    /// The first alone, in the order written: a second address would take its share of the clients, which is not what
+    /// failover means.
     fn in_order(&self, picks: &mut Picks) {
         picks.keying = Keying::Order;
-        if let Some((_, member)) = self.each().next() {
-            picks.ids[0] = member.id;
+        if let Some(first) = self.each().map(|(_, member)| member.id).min() {
+            picks.ids[0] = first;
             picks.count = 1;
         }
     }
 
     fn by_score(&self, picks: &mut Picks, wanted: u32, key: u64) {
         let mut best = Best::of(wanted as usize);
-        self.each().for_each(|(_, member)| best.offer(member.id.0, score(key, member.identity, member.weight)));
+        for (_, member) in self.each() {
+            best.offer(member.id.0, score(key, member.identity, self.weights.of(member)));
+        }
         best.members().iter().zip(&mut picks.ids).for_each(|(id, place)| *place = EndpointId(*id));
         picks.count = best.members().len() as u8;
     }

@@ -99,6 +99,8 @@ pub struct Trace {
     pub all_down: Option<WhenAllDown>,
     /// How the endpoints were chosen.
     pub keying: Keying,
+    /// The endpoints of the pool used whose weight is another than the configuration's.
+    pub reweighed: Vec<Reweighed>,
     /// The prefix that choices keyed on the client see: address and length.
     pub key_prefix: (IpAddr, u8),
     /// The outcome.
@@ -111,6 +113,17 @@ pub struct Trace {
     pub leaf_depth: u8,
     /// What would be answered if the pool used went down.
     pub next: Option<Next>,
+}
+
+/// An endpoint under an operator's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reweighed {
+    /// Its address.
+    pub address: IpAddr,
+    /// The weight that counts.
+    pub weight: u32,
+    /// The configuration's.
+    pub configured: u32,
 }
 
 /// A rule that was tried.
@@ -320,6 +333,7 @@ impl Recorder {
             drawn: self.drawn.filter(|drawn| Some(drawn.chosen) == decision.pool),
             all_down: self.all_down,
             keying: self.keying.unwrap_or(Keying::None),
+            reweighed: reweighed(plan, health, &decision),
             leaf_depth: self.depth,
             next: told.next,
             decision,
@@ -346,6 +360,16 @@ impl Recorder {
             None => TtlCause::Vip,
         }
     }
+}
+
+fn reweighed(plan: &Plan, health: &HealthTable, decision: &Decision) -> Vec<Reweighed> {
+    let pool = decision.pool.filter(|pool| health.pool(*pool).reweighed);
+    let members = pool.into_iter().flat_map(|pool| plan.model().members(pool));
+    let reweighed = members.filter_map(|(id, endpoint)| {
+        let weight = health.weight_ordered(id)?;
+        Some(Reweighed { address: endpoint.address, weight, configured: endpoint.weight })
+    });
+    reweighed.collect()
 }
 
 fn key_prefix(vip: &Vip, address: IpAddr) -> (IpAddr, u8) {
