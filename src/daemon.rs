@@ -22,6 +22,7 @@ use crate::admin::socket::AdminSocket;
 use crate::config::Sources;
 use crate::health::belief::Standing;
 use crate::health::journal::Turn;
+use crate::metrics::Metrics;
 use crate::model::Problem;
 use crate::model::ServerSettings;
 use crate::model::Severity;
@@ -42,6 +43,7 @@ use crate::runtime::watch::Watch;
 use crate::server;
 use crate::server::Listening;
 use crate::server::Server;
+use crate::server::answered::Answered;
 use crate::server::responding::Responding;
 
 /// Why a daemon did not start.
@@ -148,20 +150,24 @@ impl Daemon {
         let probing = tokio::spawn(prober::run(jobs, handle.events(), clock));
         let (orders, orders_in) = mpsc::channel(16);
         let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
-        let admin = admin.map(|socket| serve_admin(socket, &handle, &orders, clock));
+        let answer = Arc::new(Responding::new(handle.published.clone(), clock));
+        let metrics = Metrics::new(handle.clone(), answer.answered().clone(), reloads.clone(), clock);
+        let admin = admin.map(|socket| serve_admin(socket, &handle, &orders, clock, &metrics));
 
         if !every_standing_is_known(&handle).await {
             handle.ready().await;
         }
-        let answer = Arc::new(Responding::new(handle.published.clone(), clock));
         let serving = bound
-            .serve(answer, &tokio::runtime::Handle::current())
+            .serve(answer.clone(), &tokio::runtime::Handle::current())
             .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
+        metrics.serving(serving.meter());
         let listening = serving.listening();
         announce(&listening, &loaded);
         let config = config.to_owned();
         let (keeper, record) = (handle.clone(), reloads.clone());
-        let steward = Steward { config, serving, loaded, keeper, clock, reloads: record, orders: orders_in, hangups };
+        let answered = answer.answered().clone();
+        let steward =
+            Steward { config, serving, answered, loaded, keeper, clock, reloads: record, orders: orders_in, hangups };
         let steward = tokio::spawn(steward.run());
         Ok(Daemon { keeper: handle, listening, orders, reloads, steward, keeping, probing, _admin: admin })
     }
@@ -220,6 +226,7 @@ fn serve_admin(
     keeper: &keeper::Handle,
     orders: &mpsc::Sender<Order>,
     clock: Clock,
+    metrics: &Arc<Metrics>,
 ) -> AdminSocket {
     let listener = socket.listener().inspect_err(|error| error!(%error, "the admin socket is closed"));
     if let Ok(listener) = listener {
@@ -232,7 +239,7 @@ fn serve_admin(
                 })
             }
         });
-        tokio::spawn(admin.serve(listener));
+        tokio::spawn(admin.counting(metrics.clone()).serve(listener));
     }
     socket
 }
@@ -258,6 +265,7 @@ fn announce(listening: &[Listening], loaded: &Loaded) {
 struct Steward {
     config: PathBuf,
     serving: Server<Responding>,
+    answered: Arc<Answered>,
     loaded: Loaded,
     keeper: keeper::Handle,
     clock: Clock,
@@ -301,6 +309,7 @@ impl Steward {
             Ok(generation) => {
                 info!(generation, "reloaded");
                 self.keeper.note(self.turn(before, format!("generation {generation}"), *generation, &by)).await;
+                tokio::spawn(self.answered.clone().settled());
                 self.reloads.applied(now, by, *generation, self.loaded.warnings.clone());
             }
             Err(ReloadError::Refused(problems, _)) => {

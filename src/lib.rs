@@ -26,6 +26,7 @@
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       HTTP, HTTPS and TCP probes
 //!   admin        the admin socket
+//!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
 //!   demo         everything on loopback
 //!   cmd          one file for each verb
@@ -60,6 +61,7 @@ pub mod runtime;
 pub mod server;
 pub mod prober;
 pub mod admin;
+pub mod metrics;
 pub mod daemon;
 pub mod demo;
 pub mod cmd;

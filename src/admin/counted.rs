@@ -3,9 +3,10 @@
 //! The counters live where they are counted; whoever assembles the server hands the API something that reads them.
 
 /// Reads the counters. Asked from requests, at most a few times a second.
+#[async_trait::async_trait]
 pub trait Counted: Send + Sync {
-    /// The body of `/metrics`.
-    fn exposition(&self) -> Exposition;
+    /// The body of `/metrics` for a client that takes these media types (`Accept`); none when the server is stopping.
+    async fn exposition(&self, accept: &str) -> Option<Exposition>;
 
     /// Queries taken since the start; none when they are not counted.
     fn queries(&self) -> Option<u64> {

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::Query;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -180,13 +181,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    match &admin.counted {
-        None => nothing_here().await,
-        Some(counted) => {
-            let page = counted.exposition();
-            ([(header::CONTENT_TYPE, page.content_type)], page.text).into_response()
-        }
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let Some(counted) = &admin.counted else { return nothing_here().await };
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match counted.exposition(accept).await {
+        Some(page) => ([(header::CONTENT_TYPE, page.content_type)], page.text).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n").into_response(),
     }
 }
 

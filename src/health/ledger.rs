@@ -173,6 +173,11 @@ impl Ledger {
         (self.unheard, self.watched.len())
     }
 
+    /// How many probes are under way.
+    pub fn running(&self) -> usize {
+        self.watched.values().filter(|watched| watched.running).count()
+    }
+
     /// The model everything here is about.
     pub fn model(&self) -> &Arc<Model> {
         &self.model

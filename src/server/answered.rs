@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -24,6 +25,11 @@ use crate::server::counts::TYPES;
 use crate::server::counts::ZONE_CODES;
 use crate::snapshot::Snapshot;
 use crate::steering::Reason;
+
+/// Between two looks whether workers have seen a new snapshot: a little more than an idle one takes.
+const SETTLE_WAIT: Duration = Duration::from_millis(150);
+/// Half a minute of looks.
+const SETTLE_TRIES_MAX: usize = 200;
 
 /// By [`ZONE_CODES`].
 pub type ByCode = [u64; ZONE_CODES.len()];
@@ -110,6 +116,19 @@ impl Answered {
         let (current, late) = self.settle_into(&mut held(&self.former));
         drop(current);
         late.is_empty()
+    }
+
+    /// Waits until every worker has seen the present snapshot, which idle ones do within a tenth of a second, and adds up
+    /// what they counted before; gives up on a worker that hangs, whose counts are added up some other time.
+    pub async fn settled(self: Arc<Self>) {
+        for _ in 0..SETTLE_TRIES_MAX {
+            tokio::time::sleep(SETTLE_WAIT).await;
+            let answered = self.clone();
+            // An error means that the runtime is ending.
+            if tokio::task::spawn_blocking(move || answered.settle()).await.unwrap_or(true) {
+                return;
+            }
+        }
     }
 
     /// Everything counted so far. Takes milliseconds where there are a hundred thousand VIPs: not for an async thread.
