@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,8 +18,9 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::admin::doors::Doors;
 use crate::admin::routes::Admin;
-use crate::admin::socket::AdminSocket;
+use crate::admin::routes::ReloadOutcome;
 use crate::config::Sources;
 use crate::health::belief::Standing;
 use crate::health::journal::Turn;
@@ -84,12 +86,12 @@ pub enum ReloadError {
 pub struct Daemon {
     keeper: keeper::Handle,
     listening: Vec<Listening>,
+    admin_http: Option<SocketAddr>,
     orders: mpsc::Sender<Order>,
     reloads: Arc<reloads::Reloads>,
     steward: JoinHandle<()>,
     keeping: JoinHandle<()>,
     probing: JoinHandle<()>,
-    _admin: Option<AdminSocket>,
 }
 
 /// What the steward is told.
@@ -142,7 +144,7 @@ impl Daemon {
         let model = loaded.snapshot.model.clone();
         let sockets = |problems| StartError::Sockets(problems, loaded.sources.clone());
         let bound = server::bind(&model.server, certificate(&model.server, &model.tls)).map_err(sockets)?;
-        let admin = model.admin.socket.as_deref().map(AdminSocket::bind).transpose().map_err(StartError::System)?;
+        let mut doors = Doors::bind(&model.admin, &model.tls, false).map_err(sockets)?;
 
         let clock = Clock::start();
         let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
@@ -152,7 +154,12 @@ impl Daemon {
         let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
         let answer = Arc::new(Responding::new(handle.published.clone(), clock));
         let metrics = Metrics::new(handle.clone(), answer.answered().clone(), reloads.clone(), clock);
-        let admin = admin.map(|socket| serve_admin(socket, &handle, &orders, clock, &metrics));
+        let sockets_now = Arc::new(ArcSwap::<Vec<Listening>>::default());
+        let admin = Admin::new(handle.clone(), clock, reload_for(Reloads(orders.clone())))
+            .serving(config.to_owned(), reloads.clone())
+            .listening(sockets_now.clone())
+            .counting(metrics.clone());
+        doors.serve(Arc::new(admin));
 
         if !every_standing_is_known(&handle).await {
             handle.ready().await;
@@ -162,14 +169,26 @@ impl Daemon {
             .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
         metrics.serving(serving.meter());
         let listening = serving.listening();
+        sockets_now.store(Arc::new(listening.clone()));
         announce(&listening, &loaded);
+        let admin_http = doors.http();
         let config = config.to_owned();
         let (keeper, record) = (handle.clone(), reloads.clone());
-        let answered = answer.answered().clone();
-        let steward =
-            Steward { config, serving, answered, loaded, keeper, clock, reloads: record, orders: orders_in, hangups };
+        let steward = Steward {
+            config,
+            serving,
+            answered: answer.answered().clone(),
+            sockets_now,
+            doors,
+            loaded,
+            keeper,
+            clock,
+            reloads: record,
+            orders: orders_in,
+            hangups,
+        };
         let steward = tokio::spawn(steward.run());
-        Ok(Daemon { keeper: handle, listening, orders, reloads, steward, keeping, probing, _admin: admin })
+        Ok(Daemon { keeper: handle, listening, admin_http, orders, reloads, steward, keeping, probing })
     }
 
     /// Where queries are taken, over every transport.
@@ -180,6 +199,11 @@ impl Daemon {
     /// Where plain DNS is answered, with the real ports.
     pub fn dns(&self) -> Vec<SocketAddr> {
         self.listening.iter().filter(|l| l.transport == Transport::Udp).map(|l| l.address).collect()
+    }
+
+    /// Where the admin API is on HTTP, with the real port.
+    pub fn admin_http(&self) -> Option<SocketAddr> {
+        self.admin_http
     }
 
     /// Waits for the end of the first round of probes.
@@ -221,27 +245,12 @@ async fn every_standing_is_known(keeper: &keeper::Handle) -> bool {
     known.await.unwrap_or(false)
 }
 
-fn serve_admin(
-    socket: AdminSocket,
-    keeper: &keeper::Handle,
-    orders: &mpsc::Sender<Order>,
-    clock: Clock,
-    metrics: &Arc<Metrics>,
-) -> AdminSocket {
-    let listener = socket.listener().inspect_err(|error| error!(%error, "the admin socket is closed"));
-    if let Ok(listener) = listener {
-        let admin = Admin::new(keeper.clone(), clock, {
-            let reloads = Reloads(orders.clone());
-            move || {
-                let reloads = reloads.clone();
-                Box::pin(async move {
-                    reloads.reload(AskedBy::Name("the admin socket".to_owned())).await.map_err(|error| error.problems())
-                })
-            }
-        });
-        tokio::spawn(admin.counting(metrics.clone()).serve(listener));
+/// Reloads for whoever asks at the admin API.
+fn reload_for(reloads: Reloads) -> impl Fn(String) -> ReloadOutcome + Send + Sync + 'static {
+    move |name| {
+        let reloads = reloads.clone();
+        Box::pin(async move { reloads.reload(AskedBy::Name(name)).await.map_err(ReloadError::problems) })
     }
-    socket
 }
 
 impl ReloadError {
@@ -266,6 +275,9 @@ struct Steward {
     config: PathBuf,
     serving: Server<Responding>,
     answered: Arc<Answered>,
+    /// What `serving` listens on, for those who ask.
+    sockets_now: Arc<ArcSwap<Vec<Listening>>>,
+    doors: Doors,
     loaded: Loaded,
     keeper: keeper::Handle,
     clock: Clock,
@@ -308,9 +320,11 @@ impl Steward {
         match &outcome {
             Ok(generation) => {
                 info!(generation, "reloaded");
-                self.keeper.note(self.turn(before, format!("generation {generation}"), *generation, &by)).await;
-                tokio::spawn(self.answered.clone().settled());
+                // The record first: whoever follows the turns looks it up when told.
+                let turn = self.turn(before, format!("generation {generation}"), *generation, &by);
                 self.reloads.applied(now, by, *generation, self.loaded.warnings.clone());
+                self.keeper.note(turn).await;
+                tokio::spawn(self.answered.clone().settled());
             }
             Err(ReloadError::Refused(problems, _)) => {
                 for problem in problems {
@@ -328,8 +342,8 @@ impl Steward {
                         more => format!("{by}: {first}; and {more} more"),
                     };
                 }
-                self.keeper.note(turn).await;
                 self.reloads.refused(now, by, problems.clone());
+                self.keeper.note(turn).await;
             }
             Err(ReloadError::Stopping) => {}
         }
@@ -361,14 +375,13 @@ impl Steward {
         };
         *tried = loaded.stamps.clone();
         let model = loaded.snapshot.model.clone();
-        self.serving
-            .reload(&model.server, certificate(&model.server, &model.tls))
-            .map_err(|problems| ReloadError::Refused(problems, loaded.sources.clone()))?;
+        let refused = |problems| ReloadError::Refused(problems, loaded.sources.clone());
+        let doors = self.doors.prepare(&model.admin, &model.tls).map_err(refused)?;
+        self.serving.reload(&model.server, certificate(&model.server, &model.tls)).map_err(refused)?;
+        self.doors.replace_by(doors);
+        self.sockets_now.store(Arc::new(self.serving.listening()));
         let generation = self.keeper.reload(loaded.snapshot.clone()).await.map_err(|_| ReloadError::Stopping)?;
         loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
-        if model.admin != self.loaded.snapshot.model.admin {
-            warn!("[admin] has changed: restart rhumb to move the admin socket");
-        }
         if model.server.state_dir != self.loaded.snapshot.model.server.state_dir {
             warn!("state_dir has changed: restart rhumb to move it");
         }

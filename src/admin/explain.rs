@@ -32,6 +32,7 @@ use crate::admin::dto::NextSaid;
 use crate::admin::dto::OrderSaid;
 use crate::admin::dto::PoolSaid;
 use crate::admin::dto::RuleSaid;
+use crate::admin::look;
 use crate::dns::code::rcode;
 use crate::geo::place::Origin;
 use crate::geo::place::Place;
@@ -42,7 +43,6 @@ use crate::model::Family;
 use crate::model::GeoCode;
 use crate::model::Location;
 use crate::model::Model;
-use crate::model::Policy;
 use crate::model::PoolId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
@@ -284,7 +284,7 @@ fn decision(world: &World, who: &Who, trace: &Trace) -> DecisionSaid {
     let addresses = |list: &[IpAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     DecisionSaid {
         vip: vip.name.clone(),
-        policy: policy(&vip.policy).to_owned(),
+        policy: look::policy(&vip.policy).to_owned(),
         locate: locate(world, who, trace),
         rules: rules.collect(),
         order: order.collect(),
@@ -325,17 +325,6 @@ fn decision(world: &World, who: &Who, trace: &Trace) -> DecisionSaid {
 fn reweighed(trace: &Trace) -> String {
     let weight = |r: &Reweighed| format!("weight of {} is {} by order, not {}", r.address, r.weight, r.configured);
     trace.reweighed.iter().map(|endpoint| weight(endpoint) + "; ").collect()
-}
-
-fn policy(policy: &Policy) -> &'static str {
-    match policy {
-        Policy::Geolocation(_) => "geolocation",
-        Policy::Geoproximity(_) => "geoproximity",
-        Policy::Latency(_) => "latency",
-        Policy::Weighted(_) => "weighted",
-        Policy::Hash(_) => "hash",
-        Policy::Failover(_) => "failover",
-    }
 }
 
 fn locate(world: &World, who: &Who, trace: &Trace) -> LocateSaid {

@@ -1,55 +1,88 @@
-//! The requests of the admin socket.
+//! What the requests need of the server, and the way each of them goes: let in, found, read, answered.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 
-use axum::Json;
-use axum::Router;
-use axum::extract::Query;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use axum::routing::get;
-use axum::routing::post;
-use tokio::net::UnixListener;
+use tokio::sync::watch;
 
+use crate::admin::asked;
+use crate::admin::asked::Asked;
+use crate::admin::asked::Said;
 use crate::admin::counted::Counted;
-use crate::admin::dto::ConfigProblem;
-use crate::admin::dto::ConfigStatus;
-use crate::admin::dto::Counts;
-use crate::admin::dto::ProblemSaid;
-use crate::admin::dto::Reloaded;
-use crate::admin::dto::Status;
-use crate::admin::dto::Trouble;
-use crate::admin::explain;
-use crate::admin::explain::Question;
-use crate::admin::explain::Who;
-use crate::admin::when;
+use crate::admin::door::Caller;
+use crate::admin::door::Door;
+use crate::admin::door::Way;
+use crate::admin::failure::Failure;
+use crate::admin::failure::Kind;
+use crate::admin::rate::Rate;
+use crate::admin::table;
+use crate::admin::table::Found;
+use crate::admin::table::Route;
 use crate::model::Problem;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
-use crate::server::dice::Dice;
-use crate::steering::Draw;
+use crate::runtime::reloads::Reloads;
+use crate::server::Listening;
 
-type ReloadOutcome = Pin<Box<dyn Future<Output = Result<u64, Vec<Problem>>> + Send>>;
+/// How a reload ends: what queries see now, or everything that is wrong.
+pub type ReloadOutcome = Pin<Box<dyn Future<Output = Result<u64, Vec<Problem>>> + Send>>;
+/// Reads all files again, for whoever's name it is given.
+type Reload = Arc<dyn Fn(String) -> ReloadOutcome + Send + Sync>;
 
 /// What the requests need of the server.
-#[derive(Clone)]
 pub struct Admin {
-    keeper: Handle,
-    clock: Clock,
-    reload: Arc<dyn Fn() -> ReloadOutcome + Send + Sync>,
-    counted: Option<Arc<dyn Counted>>,
+    pub(super) keeper: Handle,
+    pub(super) clock: Clock,
+    pub(super) reload: Reload,
+    pub(super) counted: Option<Arc<dyn Counted>>,
+    /// The main file, as it was named.
+    pub(super) config: PathBuf,
+    /// How the last reload ended.
+    pub(super) reloads: Option<Arc<Reloads>>,
+    /// Where queries are taken.
+    pub(super) listening: Arc<ArcSwap<Vec<Listening>>>,
+    /// Who may come in over HTTP.
+    pub(super) door: ArcSwap<Door>,
+    /// How many queries come each second.
+    pub(super) rate: Mutex<Rate>,
+    /// Held while files are checked.
+    pub(super) checking: tokio::sync::Mutex<()>,
+    /// Streams that are open.
+    pub(super) streams: AtomicUsize,
+    /// Counts orders given and ended here: wakes those who follow them.
+    pub(super) ordered: watch::Sender<u64>,
 }
 
 impl Admin {
-    /// Requests about the worlds of this keeper; `reload` reads all files again.
-    pub fn new(keeper: Handle, clock: Clock, reload: impl Fn() -> ReloadOutcome + Send + Sync + 'static) -> Self {
-        Admin { keeper, clock, reload: Arc::new(reload), counted: None }
+    /// Requests about the worlds of this keeper; `reload` reads all files again for whoever it is given the name of.
+    pub fn new(keeper: Handle, clock: Clock, reload: impl Fn(String) -> ReloadOutcome + Send + Sync + 'static) -> Self {
+        Admin {
+            keeper,
+            clock,
+            reload: Arc::new(reload),
+            counted: None,
+            config: PathBuf::new(),
+            reloads: None,
+            listening: Arc::default(),
+            door: ArcSwap::default(),
+            rate: Mutex::new(Rate::new(clock.started_at())),
+            checking: tokio::sync::Mutex::default(),
+            streams: AtomicUsize::new(0),
+            ordered: watch::channel(0).0,
+        }
     }
 
     /// The same with `/metrics`, and what else is counted.
@@ -57,140 +90,100 @@ impl Admin {
         Admin { counted: Some(counted), ..self }
     }
 
-    /// Answers requests until the listener's task is dropped.
-    pub async fn serve(self, listener: UnixListener) {
-        let routes = Router::new()
-            .route("/v1/explain", get(explained))
-            .route("/v1/status", get(status))
-            .route("/v1/reload", post(reload))
-            .route("/metrics", get(metrics))
-            .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .fallback(nothing_here)
-            .with_state(self);
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the admin socket is closed");
-        }
+    /// The same with the file that is served, and how reloads of it end.
+    pub fn serving(self, config: PathBuf, reloads: Arc<Reloads>) -> Self {
+        Admin { config, reloads: Some(reloads), ..self }
     }
-}
 
-/// A failure as RFC 9457 has it.
-struct Failure {
-    status: StatusCode,
-    kind: &'static str,
-    title: &'static str,
-    detail: String,
-    problems: Vec<ConfigProblem>,
-}
-
-impl Failure {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Failure { status, kind, title, detail: detail.into(), problems: Vec::new() }
+    /// The same with the sockets that take queries, as they are at any time.
+    pub fn listening(self, listening: Arc<ArcSwap<Vec<Listening>>>) -> Self {
+        Admin { listening, ..self }
     }
-}
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let said = ProblemSaid {
-            kind: format!("urn:rhumb:problem:{}", self.kind),
-            status: self.status.as_u16(),
-            title: self.title.to_owned(),
-            detail: self.detail,
-            problems: self.problems,
-            ..ProblemSaid::default()
+    /// The whole way of a request; `read` gives its body, and is asked for it only when a body is wanted.
+    pub(super) async fn answer<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce() -> R) -> Response
+    where
+        R: Future<Output = Result<Bytes, Failure>>,
+    {
+        self.admitted(way, head, read).await.unwrap_or_else(Failure::response)
+    }
+
+    async fn admitted<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce() -> R) -> Said
+    where
+        R: Future<Output = Result<Bytes, Failure>>,
+    {
+        let caller = self.door.load().admit(way, &head.headers)?;
+        let (route, named) = match table::find(&head.method, head.uri.path()) {
+            Found::Route(route, named) => (route, named),
+            Found::Method(others) => return other_method(&head, &others),
+            Found::Nothing => return Err(nothing_at(head.uri.path())),
         };
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(said)).into_response()
-    }
-}
-
-/// The query string of `/v1/explain`. `down` is a list with commas.
-#[derive(Debug, serde::Deserialize)]
-struct Asked {
-    name: String,
-    #[serde(rename = "type")]
-    rtype: Option<String>,
-    client: Option<String>,
-    geo: Option<String>,
-    at: Option<String>,
-    down: Option<String>,
-}
-
-async fn explained(
-    State(admin): State<Admin>,
-    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    let wrong =
-        |detail: String| Failure::new(StatusCode::BAD_REQUEST, "question", "The question is not understood", detail);
-    let asked = match asked {
-        Ok(Query(asked)) => asked,
-        Err(rejection) => return wrong(rejection.body_text()).into_response(),
-    };
-    let who = match Who::read(asked.client.as_deref(), asked.geo.as_deref(), asked.at.as_deref()) {
-        Ok(who) => who,
-        Err(sentence) => return wrong(sentence).into_response(),
-    };
-    let down =
-        asked.down.iter().flat_map(|list| list.split(',')).filter(|s| !s.is_empty()).map(str::to_owned).collect();
-    let question = Question { name: asked.name, rtype: asked.rtype.unwrap_or_else(|| "A".to_owned()), who, down };
-    let draw = Draw { random: Dice::new().roll(), seconds: admin.clock.now().secs() };
-    match explain::explain(&admin.keeper.published.load(), &question, draw) {
-        Ok(explanation) => Json(explanation).into_response(),
-        Err(sentence) => wrong(sentence).into_response(),
-    }
-}
-
-async fn status(State(admin): State<Admin>) -> Response {
-    let world = admin.keeper.published.load();
-    let (model, zones) = (&world.snapshot.model, world.snapshot.zones.iter().len());
-    let counts = Counts { vips: model.vips.len(), zones, ..Counts::default() };
-    Json(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        generation: world.generation,
-        ready: admin.keeper.is_ready(),
-        started: when::said(admin.clock.started_at()),
-        now: when::said(admin.clock.now()),
-        config: ConfigStatus { file: String::new(), last_reload: None },
-        suspicion: None,
-        counts,
-        regions: Vec::new(),
-        trouble: Trouble::default(),
-        overrides: Vec::new(),
-        overrides_more: 0,
-        queries: None,
-    })
-    .into_response()
-}
-
-async fn reload(State(admin): State<Admin>) -> Response {
-    match (admin.reload)().await {
-        Ok(generation) => Json(Reloaded { generation }).into_response(),
-        Err(problems) => {
-            let detail = "the running configuration is unchanged";
-            let mut failure =
-                Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "reload", "The reload was refused", detail);
-            failure.problems = problems.iter().map(ConfigProblem::from).collect();
-            failure.into_response()
+        if route.method != Method::GET {
+            caller.may_order(way, &head.headers)?;
         }
+        let asked = self.asked(route, named, caller, &head, read).await?;
+        (route.handler)(asked).await
+    }
+
+    async fn asked<R>(
+        self: Arc<Self>,
+        route: &Route,
+        named: Vec<String>,
+        caller: Caller,
+        head: &Parts,
+        read: impl FnOnce() -> R,
+    ) -> Result<Asked, Failure>
+    where
+        R: Future<Output = Result<Bytes, Failure>>,
+    {
+        let keys = asked::keys(&head.uri, route.keys)?;
+        let body = match route.body {
+            None => Bytes::new(),
+            Some(_) => {
+                is_json(head)?;
+                read().await?
+            }
+        };
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (accept, last_event) = (header("accept").unwrap_or_default(), header("last-event-id"));
+        Ok(Asked { admin: self, caller, named, keys, body, accept, last_event })
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
-    match admin.keeper.is_ready() {
-        true => "ready\n".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the first round of probes is not over\n").into_response(),
+/// A form of another site can send a body, but not one that says it is JSON.
+fn is_json(head: &Parts) -> Result<(), Failure> {
+    let said = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = said.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
+    Err(Failure::new(Kind::MediaType, "send the body as JSON, with `Content-Type: application/json`"))
 }
 
-async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    let Some(counted) = &admin.counted else { return nothing_here().await };
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match counted.exposition(accept).await {
-        Some(page) => ([(header::CONTENT_TYPE, page.content_type)], page.text).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n").into_response(),
+fn other_method(head: &Parts, others: &[&'static Method]) -> Said {
+    let mut allowed: Vec<&str> = others.iter().map(|method| method.as_str()).collect();
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
     }
+    allowed.push("OPTIONS");
+    let allowed = allowed.join(", ");
+    if head.method == Method::OPTIONS {
+        return Ok((StatusCode::NO_CONTENT, [(header::ALLOW, allowed)], Body::empty()).into_response());
+    }
+    let detail = format!("`{}` takes {allowed}", head.uri.path());
+    Err(Failure::new(Kind::Method, detail).with_header(header::ALLOW, allowed))
 }
 
-async fn nothing_here() -> Response {
-    Failure::new(StatusCode::NOT_FOUND, "path", "There is nothing here", "see /v1/status and /v1/explain")
-        .into_response()
+/// Says what there is where somebody looked in vain.
+pub(super) fn nothing_at(path: &str) -> Failure {
+    let near = table::ROUTES.iter().map(|route| route.path).max_by(|a, b| {
+        let likeness = |known: &str| strsim::jaro_winkler(known, path);
+        likeness(a).total_cmp(&likeness(b))
+    });
+    let near = near.filter(|near| strsim::jaro_winkler(near, path) > 0.9);
+    let detail = match near {
+        Some(near) => format!("there is no `{}`; there is {near}", path.escape_debug()),
+        None => "every request is described at /v1/openapi.json".to_owned(),
+    };
+    Failure::new(Kind::Path, detail)
 }

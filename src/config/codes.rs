@@ -68,6 +68,8 @@ pub const NO_CERTIFICATE: &str = "E0130";
 pub const NO_PORT: &str = "E0131";
 /// A file or directory that is named and does not exist.
 pub const NO_FILE: &str = "E0132";
+/// An admin listener that would let anyone in.
+pub const OPEN_DOOR: &str = "E0133";
 
 /// Something is defined and never used.
 pub const UNUSED: &str = "W0101";

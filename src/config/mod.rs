@@ -19,6 +19,7 @@ pub mod problem;
 pub mod reports;
 pub mod source;
 pub mod spec;
+pub mod tokens;
 
 use std::path::Path;
 

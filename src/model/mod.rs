@@ -21,7 +21,8 @@ pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
 pub use problem::{Place, Problem, Severity};
 pub use settings::{
-    AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, ServerSettings, TlsFiles, ZoneSettings,
+    AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
+    ZoneSettings,
 };
 pub use vip::{ANSWERS_MAX, Family, FamilyRule, HashGranularity, Member, Policy, Rule, Vip, WhenAllDown};
 

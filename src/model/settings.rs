@@ -157,4 +157,34 @@ pub struct TlsFiles {
 pub struct AdminSettings {
     /// The Unix socket the CLI speaks to; file permissions guard it.
     pub socket: Option<PathBuf>,
+    /// Where the API is on HTTP, for dashboards and metrics.
+    pub listen: Option<SocketAddr>,
+    /// Which `[tls.*]` that listener presents: an index into `Model::tls`; none: plain HTTP, on loopback alone.
+    pub tls: Option<usize>,
+    /// Who may do what there.
+    pub tokens_file: Option<PathBuf>,
+    /// What is in that file.
+    pub tokens: Vec<Token>,
+    /// Names by which browsers and tools reach the listener, beside its address and `localhost`; lower case.
+    pub hosts: Vec<String>,
+}
+
+/// Somebody who may use the admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is; what they order is said to be by this name.
+    pub name: String,
+    /// SHA-256 of the secret: whoever reads the file cannot use it.
+    pub sha256: [u8; 32],
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What the holder of a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Look and order.
+    Operate,
 }

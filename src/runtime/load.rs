@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::model::Model;
 use crate::model::Place;
 use crate::model::Problem;
 use crate::model::Severity;
+use crate::model::Token;
 use crate::runtime::config_files::ConfigFiles;
 use crate::runtime::watch::Stamps;
 use crate::runtime::zone_files::read_zone;
@@ -72,6 +75,7 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
+    model.admin.tokens = tokens(&model).map_err(|more| problems.extend(more)).unwrap_or_default();
     model.server.cookie_secrets = cookie_secrets(&model).map_err(|problem| problems.push(problem)).ok();
     let sound = sound && problems.iter().all(|p| p.severity == Severity::Warning);
     let snapshot = match (sound, atlas, latency) {
@@ -127,6 +131,7 @@ fn inputs(model: &Model, sources: &Sources, zones: &[(PathBuf, Option<Name>)]) -
     inputs.extend(zones.iter().map(|(path, _)| path.clone()));
     inputs.extend(model.server.zones_dir.clone());
     inputs.extend(model.server.cookie_secret_file.clone());
+    inputs.extend(model.admin.tokens_file.clone());
     inputs.extend(database_paths(&model.geo).cloned());
     inputs.extend(model.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key_file.clone()]));
     inputs
@@ -195,6 +200,27 @@ fn drawn_secret() -> CookieSecrets {
     random.fill(&mut current).expect("the system has random numbers");
     CookieSecrets { current, previous: None }
 }
+
+/// Who may use the admin listener.
+fn tokens(model: &Model) -> Result<Vec<Token>, Vec<Problem>> {
+    let Some(path) = &model.admin.tokens_file else { return Ok(Vec::new()) };
+    regular(path, TOKENS).map_err(|problem| vec![problem])?;
+    let cannot = |error: io::Error| {
+        let fact = format!("cannot read tokens_file: {error}");
+        vec![Problem::error(TOKENS, Place::file(path), fact).help("make it readable for the user that rhumb runs as")]
+    };
+    let mode = fs::metadata(path).map_err(cannot)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        let fact = format!("tokens_file may be read by everybody on this machine (mode {:03o})", mode & 0o777);
+        return Err(vec![
+            Problem::error(TOKENS, Place::file(path), fact).help(format!("run: chmod 640 {}", path.display())),
+        ]);
+    }
+    config::tokens::read(path, &fs::read_to_string(path).map_err(cannot)?)
+}
+
+/// The problem of a `tokens_file` that cannot be used.
+const TOKENS: &str = "E0242";
 
 fn latency(model: &Model) -> Result<LatencyTable, Vec<Problem>> {
     match &model.geo.latency {

@@ -31,7 +31,7 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
         checks: health_checks::health_checks(reports, spec),
         zones: zones::zones(reports, spec),
         tls: server::tls(spec),
-        admin: server::admin(spec),
+        admin: server::admin(reports, spec, &names),
         ..Model::default()
     };
     pools::pools(reports, spec, &names, &mut model);

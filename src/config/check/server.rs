@@ -11,6 +11,7 @@ use crate::config::fields::List;
 use crate::config::reports::Reports;
 use crate::config::source::Written;
 use crate::config::spec::Spec;
+use crate::config::spec::server::Admin;
 use crate::config::spec::server::Server;
 use crate::model::AdminSettings;
 use crate::model::ServerSettings;
@@ -21,7 +22,7 @@ use super::names::Names;
 /// `[server]`.
 pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> ServerSettings {
     let server = &spec.server;
-    sockets(reports, server);
+    sockets(reports, server, &spec.admin);
     certificate(reports, server);
     let default = ServerSettings::default();
     let number = |written: &Option<Written<u64>>, default| written.as_ref().map_or(default, |w| w.value as usize);
@@ -73,8 +74,36 @@ pub fn tls(spec: &Spec) -> Vec<TlsFiles> {
 }
 
 /// `[admin]`.
-pub fn admin(spec: &Spec) -> AdminSettings {
-    AdminSettings { socket: spec.admin.socket.as_ref().map(|w| w.value.clone()) }
+pub fn admin(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> AdminSettings {
+    let admin = &spec.admin;
+    off_loopback(reports, admin);
+    AdminSettings {
+        socket: admin.socket.as_ref().map(|w| w.value.clone()),
+        listen: admin.listen.as_ref().map(|w| w.value),
+        tls: admin.tls.as_ref().and_then(|name| names.tls.resolve(reports, "[admin]", name)),
+        tokens_file: admin.tokens_file.as_ref().map(|w| w.value.clone()),
+        tokens: Vec::new(),
+        hosts: admin.hosts.iter().flat_map(|list| &list.items).map(|host| host.value.to_ascii_lowercase()).collect(),
+    }
+}
+
+/// Who can reach this machine must neither read along nor walk in.
+fn off_loopback(reports: &mut Reports<'_>, admin: &Admin) {
+    let Some(listen) = admin.listen.as_ref().filter(|listen| !listen.value.ip().is_loopback()) else { return };
+    let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.value.port());
+    let mut without = |key: &str, code, what: &str, add: &str| {
+        let fact = format!("[admin] listens on {}, off loopback, and has no `{key}`", listen.value);
+        let help = format!("{add}; or listen on {loopback}, and come in by SSH or a proxy");
+        reports.error(code, listen.span, fact).label(what).help(help);
+    };
+    if admin.tls.is_none() {
+        let add = "add `tls = \"NAME\"` to [admin], and a section [tls.NAME]";
+        without("tls", codes::NO_CERTIFICATE, "tokens could be read on the way", add);
+    }
+    if admin.tokens_file.is_none() {
+        let add = "add `tokens_file = \"tokens.toml\"` to [admin]";
+        without("tokens_file", codes::OPEN_DOOR, "anyone could come in", add);
+    }
 }
 
 fn certificate(reports: &mut Reports<'_>, server: &Server) {
@@ -99,7 +128,7 @@ struct Claim<'s> {
 }
 
 /// A socket belongs to one key. `dot` and `doq` may share a port: one is TCP, the other UDP.
-fn sockets(reports: &mut Reports<'_>, server: &Server) {
+fn sockets(reports: &mut Reports<'_>, server: &Server, admin: &Admin) {
     let lists = [
         ("listen", true, &server.listen),
         ("listen", false, &server.listen),
@@ -117,6 +146,12 @@ fn sockets(reports: &mut Reports<'_>, server: &Server) {
                 collision(reports, before, &claim);
             }
             claims.push(claim);
+        }
+    }
+    if let Some(socket) = &admin.listen {
+        let claim = Claim { key: "[admin] listen", udp: false, socket };
+        if let Some(before) = claims.iter().find(|c| !c.udp && c.socket.value.port() != 0 && overlap(c, &claim)) {
+            collision(reports, before, &claim);
         }
     }
     let encrypted = [&server.dot, &server.doq, &server.doh].into_iter().flatten().any(|list| !list.items.is_empty());

@@ -142,13 +142,31 @@ impl Tls {
 pub struct Admin {
     /// The Unix socket.
     pub socket: Option<Written<PathBuf>>,
+    /// The HTTP listener.
+    pub listen: Option<Written<SocketAddr>>,
+    /// The name of a `[tls.*]`.
+    pub tls: Option<Written<String>>,
+    /// Who may do what.
+    pub tokens_file: Option<Written<PathBuf>>,
+    /// Names by which the listener is reached.
+    pub hosts: Option<List<String>>,
 }
 
 impl Admin {
     /// Reads `[admin]`.
     pub fn read(reports: &mut Reports<'_>, mut fields: Fields) -> Admin {
-        let socket = fields.path(reports, "socket");
-        fields.finish(reports, &["listen", "tokens_file"]);
-        Admin { socket }
+        if !fields.has("listen") {
+            let help = "add `listen = \"127.0.0.1:8853\"`, or leave it out: the socket's guard is its file permissions";
+            fields.misplaced(reports, &["tls", "tokens_file", "hosts"], "without `listen` in [admin]", help);
+        }
+        let admin = Admin {
+            socket: fields.path(reports, "socket"),
+            listen: fields.form(reports, "listen", &forms::SOCKET),
+            tls: fields.name(reports, "tls"),
+            tokens_file: fields.path(reports, "tokens_file"),
+            hosts: fields.forms(reports, "hosts", &forms::HTTP_HOST),
+        };
+        fields.finish(reports, &[]);
+        admin
     }
 }

@@ -1,0 +1,47 @@
+//! `explain` and `map`: what clients would be answered.
+
+use crate::admin::asked::Asked;
+use crate::admin::asked::Said;
+use crate::admin::asked::json;
+use crate::admin::asked::wrong;
+use crate::admin::explain;
+use crate::admin::explain::Question;
+use crate::admin::explain::Who;
+use crate::admin::failure::Failure;
+use crate::admin::failure::Kind;
+use crate::admin::map;
+use crate::model::Family;
+use crate::server::dice::Dice;
+use crate::steering::Draw;
+
+use super::resources::vip_named;
+
+/// `GET /v1/explain`.
+pub(crate) async fn explained(asked: Asked) -> Said {
+    let misunderstood = |sentence: String| Failure::new(Kind::Question, sentence);
+    let who = Who::read(asked.key("client"), asked.key("geo"), asked.key("at")).map_err(misunderstood)?;
+    let down = asked.key("down").unwrap_or_default();
+    let question = Question {
+        name: asked.key("name").unwrap_or_default().to_owned(),
+        rtype: asked.key("type").unwrap_or("A").to_owned(),
+        who,
+        down: down.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+    };
+    let draw = Draw { random: Dice::new().roll(), seconds: asked.admin.clock.now().secs() };
+    json(&explain::explain(&asked.admin.keeper.published.load(), &question, draw).map_err(misunderstood)?)
+}
+
+/// `GET /v1/map`.
+pub(crate) async fn map(asked: Asked) -> Said {
+    let family = match asked.key("type").unwrap_or("A").to_ascii_uppercase().as_str() {
+        "A" => Family::V4,
+        "AAAA" => Family::V6,
+        _ => return Err(wrong("type", "`type` is A or AAAA: a VIP steers no other")),
+    };
+    let world = asked.admin.keeper.published.load();
+    let vip = vip_named(&world.snapshot.model, asked.key("vip").unwrap_or_default())?;
+    let draw = Draw { random: 0, seconds: asked.admin.clock.now().secs() };
+    // With a database of towns it takes some hundred milliseconds, which others must not wait for.
+    let said = tokio::task::spawn_blocking(move || map::map(&world, vip, family, draw)).await;
+    json(&said.map_err(|_| Failure::new(Kind::Ours, "the map could not be made; the log says more"))?)
+}

@@ -1,0 +1,142 @@
+//! `GET /v1/status`: one screen about everything.
+
+use std::cmp::Reverse;
+
+use crate::admin::asked::Asked;
+use crate::admin::asked::Said;
+use crate::admin::asked::json;
+use crate::admin::dto::ConfigProblem;
+use crate::admin::dto::ConfigStatus;
+use crate::admin::dto::Counts;
+use crate::admin::dto::EndpointCounts;
+use crate::admin::dto::PoolCounts;
+use crate::admin::dto::Queries;
+use crate::admin::dto::ReloadSaid;
+use crate::admin::dto::Status;
+use crate::admin::dto::Trouble;
+use crate::admin::look::Believed;
+use crate::admin::look::Look;
+use crate::admin::look::pools_of;
+use crate::admin::routes::Admin;
+use crate::admin::when;
+use crate::health::belief::Standing;
+use crate::health::ledger::Ledger;
+use crate::model::EndpointId;
+use crate::model::Moment;
+use crate::model::PoolId;
+use crate::model::RegionId;
+use crate::world::World;
+
+/// Endpoints in trouble on one screen.
+const TROUBLE_MAX: usize = 20;
+/// Orders on one screen, and then some.
+const OVERRIDES_MAX: usize = 100;
+
+/// `GET /v1/status`.
+pub(crate) async fn status(asked: Asked) -> Said {
+    let admin = &asked.admin;
+    let (look, survey) = Look::take(admin, survey).await?;
+    let (model, snapshot) = (look.model(), &look.world.snapshot);
+    let all = look.overrides();
+    let overrides_more = all.len().saturating_sub(OVERRIDES_MAX);
+    json(&Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: look.world.generation,
+        ready: admin.keeper.is_ready(),
+        started: when::said(admin.clock.started_at()),
+        now: when::said(look.now),
+        config: ConfigStatus { file: admin.config.display().to_string(), last_reload: last_reload(admin) },
+        suspicion: None,
+        counts: Counts {
+            vips: model.vips.len(),
+            vips_down: vips_down(&look.world),
+            zones: snapshot.zones.iter().len(),
+            pools: pools(&look.world),
+            endpoints: survey.counts,
+        },
+        regions: (0..model.regions.len()).map(|at| look.region(RegionId::from(at))).collect(),
+        trouble: Trouble {
+            items: survey.worst.iter().map(|believed| look.endpoint(believed)).collect(),
+            more: survey.more,
+        },
+        overrides: look.overrides().take(OVERRIDES_MAX).collect(),
+        overrides_more,
+        queries: queries(admin, look.now),
+    })
+}
+
+/// How the last reload ended.
+pub(crate) fn last_reload(admin: &Admin) -> Option<ReloadSaid> {
+    let last = admin.reloads.as_ref()?.last();
+    Some(ReloadSaid {
+        at: when::said(last.at),
+        ok: last.ok,
+        generation: last.generation,
+        by: last.by.to_string(),
+        problems: last.problems.iter().map(ConfigProblem::from).collect(),
+    })
+}
+
+/// What the keeper believes of all endpoints together.
+struct Survey {
+    counts: EndpointCounts,
+    worst: Vec<Believed>,
+    more: usize,
+}
+
+fn survey(ledger: &Ledger, _: &World) -> Survey {
+    let count = ledger.model().endpoints.len();
+    let mut counts = EndpointCounts { total: count, ..EndpointCounts::default() };
+    let mut down: Vec<(Moment, EndpointId)> = Vec::new();
+    for id in (0..count).map(EndpointId::from) {
+        let belief = ledger.belief(id);
+        counts.ordered += usize::from(belief.order().is_some());
+        match belief.standing() {
+            Standing::Up => counts.up += 1,
+            Standing::Unknown => counts.unknown += 1,
+            Standing::Down => {
+                counts.down += 1;
+                down.push((belief.since(), id));
+            }
+        }
+    }
+    // Those that turned last are news.
+    let shown = down.len().min(TROUBLE_MAX);
+    if shown < down.len() {
+        down.select_nth_unstable_by_key(shown, |(since, id)| (Reverse(*since), *id));
+    }
+    let more = down.len() - shown;
+    down.truncate(shown);
+    down.sort_unstable_by_key(|(since, id)| (Reverse(*since), *id));
+    let worst = down.into_iter().map(|(_, id)| (id, ledger.belief(id).clone())).collect();
+    Survey { counts, worst, more }
+}
+
+fn pools(world: &World) -> PoolCounts {
+    let total = world.snapshot.model.pools.len();
+    let mut counts = PoolCounts { total, ..PoolCounts::default() };
+    for health in (0..total).map(|at| world.health.pool(PoolId::from(at))) {
+        match (health.usable, health.withdrawn) {
+            (true, _) => counts.up += 1,
+            (false, true) => counts.withdrawn += 1,
+            (false, false) => counts.down += 1,
+        }
+    }
+    counts
+}
+
+fn vips_down(world: &World) -> usize {
+    // Nothing is down nearly always; then a hundred thousand VIPs need not be looked at.
+    let model = &world.snapshot.model;
+    if (0..model.pools.len()).all(|at| world.health.pool(PoolId::from(at)).usable) {
+        return 0;
+    }
+    model.vips.iter().filter(|vip| !pools_of(vip).iter().any(|pool| world.health.pool(*pool).usable)).count()
+}
+
+/// Queries since the start; how many each second is their mean over the time since then, or since somebody asked before.
+fn queries(admin: &Admin, now: Moment) -> Option<Queries> {
+    let total = admin.counted.as_ref()?.queries()?;
+    let per_second = admin.rate.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).at(now, total);
+    Some(Queries { total, per_second })
+}
