@@ -24,7 +24,7 @@
 //! EDGES        the only code that waits
 //!   runtime      the clock, the published world, the keeper (its one writer), files
 //!   server       UDP workers, TCP, encrypted transports
-//!   prober       HTTP, HTTPS and TCP probes
+//!   prober       TCP, TLS, HTTP, HTTPS, DNS and gRPC probes
 //!   admin        the admin socket
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use rhumb::health::forced::{Change, Forced, Order};
 use rhumb::health::ledger::{Ledger, Step};
 use rhumb::health::probe::{ProbeResult, ReasonCode};
 use rhumb::health::table::{HOLDS_FOREVER, HealthTable};
-use rhumb::model::{EndpointId, Model, Moment, PoolId};
+use rhumb::model::{Endpoint, EndpointId, Model, Moment, PoolId};
 
 /// A pool as the tests write it: name, region, check, `min_healthy`, and endpoints with weights.
 type PoolText<'a> = (&'a str, &'a str, &'a str, u32, &'a [(&'a str, u32)]);
@@ -222,6 +223,28 @@ fn equal_checks_are_asked_once() {
     assert!((10..=14).contains(&play.asked["192.0.2.1"]), "{:?}", play.asked);
     assert_eq!(play.usable(), [true, true]);
     assert_eq!(play.fail(shared.map(|(a, _)| a).as_slice()).run(30).usable(), [false, false]);
+}
+
+#[test]
+fn the_first_round_of_thousands_is_spread_and_that_of_a_few_is_quick() {
+    let first_round = |count: u32| {
+        let base = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1)])]);
+        let mut big = Model::clone(&base);
+        let like = base.endpoints[0].clone();
+        big.endpoints =
+            (0..count).map(|i| Endpoint { address: Ipv4Addr::from(0x0a00_0000 + i).into(), ..like.clone() }).collect();
+        big.pools[0].endpoints = 0..count;
+        let mut ledger = Ledger::new(Arc::new(big), &HashMap::new(), 7, Moment::from_secs(1_000));
+        let mut seconds = vec![0; 10];
+        while let Some(due) = ledger.next_due() {
+            seconds[due.since(Moment::from_secs(1_000)).as_secs() as usize] += ledger.due(due).len();
+        }
+        seconds
+    };
+    assert_eq!(first_round(100)[..2].iter().sum::<usize>(), 100, "within `fast`");
+    let many = first_round(30_000);
+    assert!(many[..6].iter().all(|count| (4_500..5_500).contains(count)), "{many:?}");
+    assert_eq!(many[6..].iter().sum::<usize>(), 0);
 }
 
 #[test]

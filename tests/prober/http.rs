@@ -1,26 +1,23 @@
-//! Probes against small servers on loopback that behave in every way an endpoint may.
+//! HTTP and HTTPS.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
-use rhumb::health::probe::{ProbeResult, ReasonCode};
-use rhumb::health::target::{Job, Target, TargetId};
-use rhumb::model::{Body, CheckKind, HealthCheck, StatusRange};
-use rhumb::prober;
+use rhumb::health::probe::ReasonCode;
+use rhumb::health::target::Target;
+use rhumb::model::{Body, CheckKind, StatusRange};
 use rhumb::prober::places::Bounds;
-use rhumb::runtime::clock::Clock;
-use rhumb::runtime::keeper::Event;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use tokio::sync::mpsc;
+
+use crate::{ask, ask_all, ask_within, found, impatient, nobody, server, target};
 
 /// An HTTP check with everything at its simplest.
-struct Http {
+pub struct Http {
     tls: bool,
     verify: bool,
     ca_file: Option<PathBuf>,
@@ -30,11 +27,11 @@ struct Http {
     body: Option<&'static str>,
 }
 
-const HTTP: Http =
+pub const HTTP: Http =
     Http { tls: false, verify: true, ca_file: None, path: "/healthz", host: None, status: (200, 299), body: None };
 
 impl Http {
-    fn at(&self, address: SocketAddr) -> Target {
+    pub fn at(&self, address: SocketAddr) -> Target {
         let kind = CheckKind::Http {
             tls: self.tls,
             verify: self.verify,
@@ -49,66 +46,8 @@ impl Http {
     }
 }
 
-fn target(address: SocketAddr, kind: CheckKind, timeout_ms: u64) -> Target {
-    let interval = Duration::from_secs(10);
-    let timeout = Duration::from_millis(timeout_ms);
-    let check =
-        HealthCheck { name: String::new(), kind, port: None, interval, fast: interval, timeout, fall: 3, rise: 2 };
-    Target { address, check }
-}
-
-fn impatient(target: Target) -> Target {
-    Target { check: HealthCheck { timeout: Duration::from_millis(200), ..target.check }, ..target }
-}
-
-/// What the prober finds, each target asked once.
-fn ask_all(targets: Vec<Target>) -> Vec<ProbeResult> {
-    ask_within(Bounds { running: 64, young: 32 }, targets)
-}
-
-fn ask_within(bounds: Bounds, targets: Vec<Target>) -> Vec<ProbeResult> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (jobs, jobs_out) = mpsc::unbounded_channel();
-        let (events, mut results) = mpsc::channel(16);
-        let count = targets.len();
-        for (i, target) in targets.into_iter().enumerate() {
-            jobs.send(Job { id: TargetId(i as u64), target: Arc::new(target), slow: false }).unwrap();
-        }
-        drop(jobs);
-        tokio::spawn(prober::run_within(bounds, jobs_out, events, Clock::start()));
-        let mut found = vec![None; count];
-        while let Some(Event::Probed { id, result }) = results.recv().await {
-            assert!(found[id.0 as usize].replace(result).is_none(), "one result for each job");
-        }
-        found.into_iter().map(|result| result.expect("a result for each job")).collect()
-    })
-}
-
-fn ask(target: Target) -> ProbeResult {
-    ask_all(vec![target]).remove(0)
-}
-
-fn found(result: &ProbeResult) -> (ReasonCode, &str) {
-    (result.reason, result.detail.as_str())
-}
-
-/// Serves connections with `serve`, each in a thread of its own.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let serve = serve.clone();
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
 /// Reads a request's head.
-fn head(stream: &mut impl Read) -> String {
+pub fn head(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
@@ -128,11 +67,6 @@ fn answering(response: impl Into<Vec<u8>>) -> (SocketAddr, Receiver<String>) {
         let _ = stream.write_all(&response);
     });
     (address, told)
-}
-
-/// A port that nobody listens on.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -298,7 +232,7 @@ fn what_is_not_http_is_no_answer() {
 }
 
 /// A certificate for `www.example.com` in a file, and a server that presents it and tells the names asked for.
-fn https_server(dir: &Path) -> (SocketAddr, PathBuf, Receiver<Option<String>>) {
+pub fn https_server(dir: &Path) -> (SocketAddr, PathBuf, Receiver<Option<String>>) {
     let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()]).unwrap();
     let ca_file = dir.join("roots.pem");
     std::fs::write(&ca_file, made.cert.pem()).unwrap();
