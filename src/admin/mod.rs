@@ -36,4 +36,5 @@ pub mod socket;
 mod stream;
 pub mod table;
 mod users;
+pub mod what_if;
 pub mod when;

@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod diff;
 pub mod events;
 pub mod explain;
 pub mod geo;
@@ -21,6 +22,7 @@ pub mod reload;
 pub mod remote;
 pub mod schema;
 pub mod serve;
+pub mod simulate;
 pub mod status;
 pub mod terminal;
 pub mod zone;
@@ -94,6 +96,12 @@ enum Verb {
     /// End what was ordered: drain, maint or a forced state
     #[command(after_help = UNDRAIN_EXAMPLES)]
     Undrain(order::Undrain),
+    /// Say what a reload would change, and whose answers would move
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(diff::Args),
+    /// Say which region bears how much if one fails, and who is overloaded then
+    #[command(after_help = SIMULATE_EXAMPLES)]
+    Simulate(simulate::Args),
     /// Look into geo databases, or build one
     Geo(geo::Args),
     /// Check a zone's master file
@@ -106,6 +114,21 @@ enum Verb {
     Schema(schema::Args),
 }
 
+const DIFF_EXAMPLES: &str = "\
+Exit code 0 with or without differences, 3 when a reload would be refused.
+
+Examples:
+  rhumb diff                                   the running server's files against what it serves
+  rhumb diff --impact                          and whose answers would move, given what is up now
+  rhumb diff --from old.toml -c new.toml       two files, everything taken to be up";
+const SIMULATE_EXAMPLES: &str = "\
+A line of a demand file is `CIDR-or-place weight [VIP]`: `192.0.2.0/24 120`, `EU-DE 4000`, `* 10` for everywhere else. Weights
+and the `capacity` of regions are in one unit, whichever. The server sheds nothing by capacity.
+
+Examples:
+  rhumb simulate                               each region out in turn, by address space
+  rhumb simulate --down region/eu-west --demand demand.txt
+  rhumb simulate --drain pool/eu-web --vip www.example.com --live";
 const DRAIN_EXAMPLES: &str = "\
 Refused with exit code 4 if it would leave a VIP without a healthy pool; --force orders it all the same.
 
@@ -172,6 +195,8 @@ impl Verb {
             Verb::Force(args) => order::force(args),
             Verb::Weight(args) => order::weigh(args),
             Verb::Undrain(args) => order::undrain(args),
+            Verb::Diff(args) => diff::run(args),
+            Verb::Simulate(args) => simulate::run(args),
             Verb::Geo(args) => geo::run(args),
             Verb::Zone(args) => zone::run(args),
             Verb::Completions(args) => completions::run(args),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! changes  two configurations side by side, section by section
+//! facts    a configuration in words, item by item
 //! space    the address space, cut into clients that are steered alike
 //! moves    two draws by weight: how many change from which pool to which
 //! reload   two worlds: whose answers move, by VIP, country and pool
@@ -14,7 +15,9 @@
 //! no second opinion. Nothing here knows files, sockets or clocks.
 
 pub mod cascade;
+pub mod changes;
 pub mod demand;
+pub mod facts;
 pub mod load;
 pub mod moves;
 pub mod reload;
