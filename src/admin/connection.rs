@@ -34,8 +34,9 @@ use crate::admin::routes::Admin;
 
 /// The bytes of a request's head; what a browser sends stays below 8 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// The bytes of a body; an order has a few hundred.
-pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// The bytes of a body; an order has a few hundred, the demand of a simulation may have a hundred thousand lines. Nothing is
+/// read of those who may not order anything.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How long a head may take, from the opening of the connection or the end of the request before.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.

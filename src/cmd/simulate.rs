@@ -20,8 +20,8 @@ use crate::cmd::remote::Server;
 use crate::cmd::terminal;
 use crate::cmd::terminal::tell;
 use crate::config::Sources;
-use crate::config::problem::Count;
 use crate::impact::demand::DEMAND_BYTES_MAX;
+use crate::impact::demand::Demand;
 use crate::model::Place;
 use crate::model::Problem;
 use crate::runtime::load;
@@ -105,15 +105,20 @@ fn of_files(args: &Args, asked: &Simulate) -> Result<Simulated, Exit> {
             sentences.iter().for_each(|sentence| tell(format!("error: {sentence}")));
             Exit::Usage
         }
-        NotSimulated::Demand(problems) => {
-            let last = Count::of(&problems).to_string();
-            let shown = check::show(&problems, check::Format::Text, &last, &Sources::default());
-            tell(shown.trim_end());
-            Exit::Invalid
-        }
+        NotSimulated::Demand(problems) => wrong_demand(&problems),
     })
 }
 
+fn wrong_demand(problems: &[Problem]) -> Exit {
+    check::print_refusal(problems, &Sources::default());
+    Exit::Invalid
+}
+
 fn of_server(args: &Args, asked: &Simulate) -> Result<Simulated, Exit> {
+    // The server does not have the file: what is wrong in it is shown here.
+    if let Some(text) = &asked.demand {
+        let name = asked.demand_name.as_deref().unwrap_or("demand");
+        Demand::parse(Path::new(name), text).map_err(|problems| wrong_demand(&problems))?;
+    }
     args.server.post("/v1/simulate", asked)
 }

@@ -6,6 +6,7 @@ pub(super) mod files;
 pub(super) mod overrides;
 pub(super) mod resources;
 pub(super) mod status;
+pub(super) mod what_if;
 
 use axum::http::header;
 use axum::response::IntoResponse;
