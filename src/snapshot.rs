@@ -9,6 +9,7 @@ use crate::model::Model;
 use crate::model::Problem;
 use crate::model::VipId;
 use crate::steering::Plan;
+use crate::steering::Safety;
 use crate::zone::compile::VipName;
 use crate::zone::read::ZoneFile;
 use crate::zone::zones::Zones;
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub model: Arc<Model>,
     /// What `steering::decide` reads.
     pub plan: Plan,
+    /// What orders are judged by.
+    pub safety: Safety,
     /// What is answered as written, and which names are VIPs.
     pub zones: Zones,
     /// Where every address is, for those who ask why; queries read the plan's tables.
@@ -39,7 +42,8 @@ impl Snapshot {
     ) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
         let (zones, warnings) = Zones::compile(zones, &vip_names(&model))?;
         let plan = Plan::build(model.clone(), &atlas, latency);
-        Ok((Snapshot { model, plan, zones, atlas }, warnings))
+        let safety = Safety::of(&model);
+        Ok((Snapshot { model, plan, safety, zones, atlas }, warnings))
     }
 
     /// How much there is of everything, in a line: `3 regions, 1 VIP, …`.

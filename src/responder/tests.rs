@@ -57,7 +57,11 @@ pub(super) fn world_of(model: Model, zones: &[(&str, &str)]) -> World {
     let model = Arc::new(model);
     let plan = dynamic::plan(&model);
     let atlas = Arc::new(Atlas::of_networks(&model.geo.networks));
-    World { snapshot: Arc::new(Snapshot { model, plan, zones, atlas }), health, generation: 1 }
+    World {
+        snapshot: Arc::new(Snapshot { safety: crate::steering::Safety::of(&model), model, plan, zones, atlas }),
+        health,
+        generation: 1,
+    }
 }
 
 /// A world of static zones.

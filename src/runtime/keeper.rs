@@ -26,6 +26,7 @@ use crate::health::probe::ProbeResult;
 use crate::health::target::{Job, TargetId};
 use crate::model::Moment;
 use crate::runtime::clock::Clock;
+use crate::runtime::desk::{Asked, Desk, Taken};
 use crate::runtime::state::{self, StateFile};
 use crate::runtime::swap::Published;
 use crate::snapshot::Snapshot;
@@ -38,8 +39,10 @@ const BURST_MAX: usize = 1024;
 /// How long a change of nothing but TTLs may wait for others before it is published. A world costs a copy of the health
 /// table; in a large outage thousands of beliefs move each second, and a TTL a tenth of a second old harms nobody.
 const TTL_LATE_MAX: Duration = Duration::from_millis(100);
-/// How often what needs no event is looked after: orders that end, standings to save.
+/// How often what needs no event is looked after: standings to save.
 const ROUND: Duration = Duration::from_secs(1);
+/// How often TTLs are lowered while an order is about to begin or end: no answer outlives that moment by more.
+const COUNTED_DOWN: Duration = Duration::from_millis(250);
 
 /// What the keeper is told.
 #[derive(Debug)]
@@ -232,6 +235,7 @@ pub struct Keeper {
     /// When to say ready whatever is still unheard of.
     ready_at_last: Moment,
     state: Option<StateFile>,
+    desk: Desk,
     saving: Option<JoinHandle<()>>,
     unsaved: bool,
     /// Set by a save that failed: the next round tries again.
@@ -239,6 +243,8 @@ pub struct Keeper {
     /// Probes that this machine could not make since the last round.
     not_asked: u32,
     part: Part,
+    /// When orders last began, ended and were counted down.
+    timed: Moment,
     /// Since when a change waits to be published.
     unpublished: Option<Moment>,
 }
@@ -246,7 +252,8 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of this snapshot, what others speak to it by, and the probes it wants (for `prober::run`).
     ///
-    /// Last-known standings are read from the snapshot's `state_dir`. Nothing is probed before [`Keeper::run`].
+    /// Last-known standings and orders are read from the snapshot's `state_dir`. Nothing is probed before
+    /// [`Keeper::run`].
     pub fn new(snapshot: Arc<Snapshot>, clock: Clock) -> (Keeper, Handle, mpsc::UnboundedReceiver<Job>) {
         let now = clock.now();
         let model = snapshot.model.clone();
@@ -255,15 +262,23 @@ impl Keeper {
         if let Some(problem) = recalled.1 {
             warn!("{problem}");
         }
+        let (mut desk, orders) = Desk::open(model.server.state_dir.as_deref(), now);
+        orders.problems.iter().for_each(|problem| warn!("{problem}"));
         // The time is seed enough: all that matters is that servers started together do not probe in step.
-        let ledger = Ledger::new(model.clone(), &recalled.0, now.0, now);
+        let mut ledger = Ledger::new(model.clone(), &recalled.0, now.0, now);
+        let step = ledger.recall_orders(orders.orders, now);
+        if !step.turns.is_empty() {
+            // Some may have ended meanwhile.
+            desk.is_stale();
+        }
+        step.turns.iter().for_each(log);
         let world = World { snapshot: snapshot.clone(), health: ledger.table().clone(), generation: 1 };
         let published = Published::new(world);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         // Bounded by the ledger: at most one job for each target is out.
         let (jobs, jobs_out) = mpsc::unbounded_channel();
         let (ready, is_ready) = watch::channel(false);
-        let (turns, turns_written) = watch::channel(0);
+        let (turns, turns_written) = watch::channel(ledger.journal().written());
         let handle = Handle {
             published: published.clone(),
             events: events_in,
@@ -284,11 +299,13 @@ impl Keeper {
             turns,
             ready_at_last: now + model.server.start_timeout,
             state,
+            desk,
             saving: None,
             unsaved: true,
             unsaved_after_all: Arc::default(),
             not_asked: 0,
             part: Part::Alone,
+            timed: now,
             unpublished: None,
         };
         (keeper, handle, jobs_out)
@@ -310,6 +327,10 @@ impl Keeper {
                     Some(event) => Some(event),
                     None => break,
                 },
+                taken = self.desk.written() => {
+                    self.take(taken);
+                    None
+                }
                 () = tokio::time::sleep_until(wake.into()) => None,
             };
             if let Some(event) = event
@@ -318,6 +339,8 @@ impl Keeper {
                 break;
             }
             let now = self.clock.now();
+            self.work_off_orders(now);
+            self.keep_time(now);
             if now >= next_round {
                 next_round = now + ROUND;
                 self.round(now);
@@ -333,7 +356,10 @@ impl Keeper {
     fn wake_at(&self, next_round: Moment) -> std::time::Instant {
         let late = self.unpublished.map(|since| since + TTL_LATE_MAX);
         let ready = (!*self.ready.borrow()).then_some(self.ready_at_last);
-        let wake = [self.ledger.next_due(), late, ready].into_iter().flatten().fold(next_round, Moment::min);
+        let counted = self.ledger.counts_down(self.timed).then_some(self.timed + COUNTED_DOWN);
+        let order = self.ledger.next_order_change(self.timed);
+        let wakes = [self.ledger.next_due(), late, ready, order, counted];
+        let wake = wakes.into_iter().flatten().fold(next_round, Moment::min);
         self.clock.instant(wake)
     }
 
@@ -355,8 +381,7 @@ impl Keeper {
                     let _ = reply.send(self.generation);
                 }
                 Event::Ordered { subject, change, anyway, reply } => {
-                    let outcome = self.order(&subject, change, anyway);
-                    let _ = reply.send(outcome);
+                    self.order(Asked { subject, change, anyway, reply });
                 }
                 Event::Noted(turn) => {
                     let step = self.ledger.noted(turn);
@@ -390,19 +415,56 @@ impl Keeper {
         self.publish();
     }
 
-    fn order(&mut self, subject: &str, change: Change, _anyway: bool) -> Result<(), Refusal> {
-        if self.part == Part::Succeeded {
-            return Err(Refusal::Stopping);
+    fn order(&mut self, asked: Asked) {
+        if self.part == Part::Alone {
+            self.desk.put(asked);
+        } else {
+            // Whoever asked may have gone.
+            let _ = asked.reply.send(Err(Refusal::Stopping));
+        }
+    }
+
+    /// Judges and writes the orders that wait, unless others are being written.
+    fn work_off_orders(&mut self, now: Moment) {
+        if self.desk.has_work() {
+            let taken = self.desk.work(&self.ledger, &self.snapshot.safety, self.part != Part::Silent, now);
+            self.take(taken);
+        }
+    }
+
+    /// These orders are on disk, or need not be: they hold, queries see it, and those who ordered them are told.
+    fn take(&mut self, taken: Vec<Taken>) {
+        if taken.is_empty() {
+            return;
         }
         let now = self.clock.now();
-        let name = self.ledger.subject(subject)?;
-        if let Change::Set(forced) = &change {
-            self.ledger.checked(&self.ledger.standings().orders, &name, forced, now)?;
+        let mut told = Vec::with_capacity(taken.len());
+        for Taken { name, change, reply } in taken {
+            let step = self.ledger.order(&name, change, now);
+            self.note(&step);
+            told.push(reply);
         }
-        let step = self.ledger.order(&name, change, now);
-        self.note(&step);
         self.publish();
-        Ok(())
+        // Whoever ordered may have gone: the order holds all the same.
+        told.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
+    }
+
+    /// Orders begin and end on time, and TTLs count down to it.
+    fn keep_time(&mut self, now: Moment) {
+        let due = self.ledger.next_order_change(self.timed).is_some_and(|change| change <= now);
+        let counted = self.ledger.counts_down(self.timed) && now - self.timed >= COUNTED_DOWN;
+        if !due && !counted && now - self.timed < ROUND {
+            return;
+        }
+        self.timed = now;
+        let step = self.ledger.keep_time(now);
+        if !step.turns.is_empty() {
+            // An order that has ended need not be there after a restart; one that has begun does no harm.
+            self.desk.is_stale();
+        }
+        if self.note(&step) {
+            self.publish();
+        }
     }
 
     /// Logs what turned and remembers what is to be published and saved; whether it must be published at once.
@@ -458,15 +520,18 @@ impl Keeper {
             0 => {}
             count => warn!("{count} probes could not be made: this machine is out of sockets, ports or memory"),
         }
-        let step = self.ledger.keep_time(now);
-        if self.note(&step) {
-            self.publish();
-        }
+        let may_write = self.part != Part::Silent;
+        let taken = self.desk.work(&self.ledger, &self.snapshot.safety, may_write, now);
+        self.take(taken);
         self.save(now);
     }
 
     fn play(&mut self, part: Part, reply: oneshot::Sender<()>) {
         self.part = part;
+        if part != Part::Alone {
+            self.desk.refuse_all();
+        }
+        let disk = self.desk.disk();
         let former = self.saving.take();
         let state = self.state.clone().filter(|_| part != Part::Silent);
         let text = state::text(&self.ledger, self.clock.now());
@@ -478,6 +543,8 @@ impl Keeper {
             if let Some(state) = state {
                 let _ = tokio::task::spawn_blocking(move || write_state(&state, &text)).await;
             }
+            // Orders that were under way are on disk by then, or refused.
+            drop(disk.lock().await);
             // Whoever asked may have gone.
             let _ = reply.send(());
         }));
@@ -503,6 +570,11 @@ impl Keeper {
     }
 
     async fn save_at_last(mut self) {
+        self.desk.refuse_all();
+        if self.desk.is_writing() {
+            let taken = self.desk.written().await;
+            self.take(taken);
+        }
         if let Some(saving) = self.saving.take() {
             // A write that panicked has nothing to add to the one that follows.
             let _ = saving.await;

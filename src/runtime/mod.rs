@@ -2,7 +2,10 @@
 
 pub mod clock;
 pub mod swap;
+pub mod kept_file;
 pub mod state;
+pub mod overrides;
+pub mod desk;
 pub mod keeper;
 pub mod limits;
 pub mod config_files;

@@ -5,10 +5,10 @@
 //! one. A file we can not read is reported and set aside, never silently dropped or overwritten.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
 use crate::health::standings::EndpointKey;
 use crate::model::{EndpointId, Moment, Place, Problem};
+use crate::runtime::kept_file::KeptFile;
 
 /// The layout of the file; another number is set aside like any other file we do not understand.
 const VERSION: u32 = 1;
@@ -42,8 +43,7 @@ struct SavedEndpoint {
 /// The file and where it stands.
 #[derive(Debug, Clone)]
 pub struct StateFile {
-    dir: PathBuf,
-    path: PathBuf,
+    file: KeptFile,
 }
 
 impl StateFile {
@@ -53,15 +53,15 @@ impl StateFile {
     /// When the directory can not be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Ok(StateFile { dir: dir.to_owned(), path: dir.join("standings.json") })
+        Ok(StateFile { file: KeptFile::new(dir, "standings.json") })
     }
 
     /// What is in it: nothing when there is no file, and nothing with a warning when it can not be read (it is then
     /// renamed to `standings.json.bad-<seconds>`).
     pub fn read(&self, now: Moment) -> (HashMap<EndpointKey, Standing>, Option<Problem>) {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return (HashMap::new(), None),
+        let text = match self.file.read() {
+            Ok(Some(text)) => text,
+            Ok(None) => return (HashMap::new(), None),
             Err(error) => return (HashMap::new(), Some(self.set_aside(&error.to_string(), None, now))),
         };
         match parse(&text) {
@@ -75,21 +75,15 @@ impl StateFile {
     /// # Errors
     /// The file system's; the former file is then still there.
     pub fn write(&self, text: &str) -> io::Result<()> {
-        let beside = self.path.with_extension("json.new");
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        File::open(&self.dir)?.sync_all()
+        self.file.write(text)
     }
 
     fn set_aside(&self, fact: &str, line: Option<u32>, now: Moment) -> Problem {
-        let aside = self.path.with_extension(format!("json.bad-{}", now.secs()));
-        let outcome = match fs::rename(&self.path, &aside) {
-            Ok(()) => format!("it is kept as {}", aside.display()),
-            Err(error) => format!("it can not be renamed to {}: {error}", aside.display()),
+        let outcome = match self.file.set_aside(now) {
+            Ok(aside) => format!("it is kept as {}", aside.display()),
+            Err(error) => format!("it can not be set aside: {error}"),
         };
-        let place = Place { file: self.path.clone(), line: line.unwrap_or(0), column: 0, width: 0 };
+        let place = Place { file: self.file.path().to_owned(), line: line.unwrap_or(0), column: 0, width: 0 };
         let fact = format!("last-known standings can not be read: {fact}");
         Problem::warning("W0501", place, fact).help(format!("every endpoint starts unknown; {outcome}"))
     }

@@ -7,6 +7,7 @@
 //! decide   rank, drop what health says cannot serve, pick: for one client
 //! pick     endpoints within the chosen pool
 //! trace    the same decision, told step by step
+//! safety   which VIPs an order would leave without a healthy pool
 //! shares   the same decision for all clients alike: what part of them goes where
 //! uses     which pools a VIP can be answered from, numbered for those who count
 //! ```
@@ -20,6 +21,7 @@ mod decide;
 mod pick;
 mod plan;
 mod rank;
+mod safety;
 mod shares;
 mod steering_map;
 mod trace;
@@ -30,6 +32,7 @@ pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at};
 pub use pick::Keying;
 pub use plan::{Plan, PlanFigures};
 pub use rank::{Group, Ranking, pools_of};
+pub use safety::{Judged, Safety};
 pub use shares::{Shares, shares, shares_at};
 pub use trace::{
     Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, Reweighed, RuleStep, Silent, Trace,
