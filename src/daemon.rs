@@ -1,11 +1,18 @@
 //! The whole server, assembled: load, bind, announce, serve, reload, drain.
 //!
-//! `rhumb serve` and the demo run the same [`Daemon`]. One task, the *steward*, owns what a reload changes (the sockets
-//! and the files they come from) and takes one order at a time, so two reloads never overlap. Nothing here decides
-//! anything about answers or health.
+//! `rhumb serve` and the demo run the same [`Daemon`]. One task, the [`steward`], owns what a reload changes (the sockets
+//! and the files they come from) and takes one order at a time, so two reloads never overlap. It also hands the sockets
+//! to a successor, and [`predecessor`] is how one gets them. [`service`] tells the service manager how we are. Nothing
+//! here decides anything about answers or health.
+
+mod knocks;
+mod predecessor;
+mod service;
+mod steward;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +20,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::error;
 use tracing::info;
@@ -22,30 +30,30 @@ use crate::admin::doors::Doors;
 use crate::admin::routes::Admin;
 use crate::admin::routes::ReloadOutcome;
 use crate::config::Sources;
+use crate::daemon::knocks::Knocks;
+use crate::daemon::predecessor::Predecessor;
+use crate::daemon::service::Service;
+use crate::daemon::steward::Steward;
 use crate::health::belief::Standing;
-use crate::health::journal::Turn;
 use crate::metrics::Metrics;
 use crate::model::Problem;
 use crate::model::ServerSettings;
-use crate::model::Severity;
 use crate::model::TlsFiles;
 use crate::prober;
 use crate::responder::Transport;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
 use crate::runtime::keeper::Keeper;
+use crate::runtime::keeper::Part;
 use crate::runtime::load;
 use crate::runtime::load::Loaded;
 use crate::runtime::load::load;
 use crate::runtime::reloads;
 use crate::runtime::reloads::AskedBy;
-use crate::runtime::signals::Hangups;
-use crate::runtime::watch::Stamps;
-use crate::runtime::watch::Watch;
+use crate::runtime::signals::Repeated;
 use crate::server;
 use crate::server::Listening;
-use crate::server::Server;
-use crate::server::answered::Answered;
+use crate::server::given::Given;
 use crate::server::responding::Responding;
 
 /// Why a daemon did not start.
@@ -92,6 +100,20 @@ pub struct Daemon {
     steward: JoinHandle<()>,
     keeping: JoinHandle<()>,
     probing: JoinHandle<()>,
+    succeeded: watch::Receiver<bool>,
+    service: JoinHandle<()>,
+}
+
+/// Where the sockets come from.
+#[derive(Debug, Default)]
+pub enum Sockets {
+    /// They are opened.
+    #[default]
+    Opened,
+    /// The service manager has opened these; what is missing among them is opened.
+    Given(Vec<OwnedFd>),
+    /// A process that runs hands them over. It listens beside the configuration's admin socket, or there.
+    TakenOver(Option<PathBuf>),
 }
 
 /// What the steward is told.
@@ -133,8 +155,17 @@ impl Daemon {
     /// # Errors
     /// Everything that stands in the way.
     pub async fn start(config: &Path) -> Result<Daemon, StartError> {
+        Daemon::start_with(config, Sockets::Opened).await
+    }
+
+    /// As [`Daemon::start`], with sockets that are open already, or those of a process that runs. That one goes on as if
+    /// nothing had happened unless we answer.
+    ///
+    /// # Errors
+    /// Everything that stands in the way.
+    pub async fn start_with(config: &Path, sockets: Sockets) -> Result<Daemon, StartError> {
         // From the beginning: a SIGHUP before the first round of probes is over must not end the process.
-        let hangups = Hangups::listen();
+        let (hangups, replacements) = (Repeated::hangups(), Repeated::user_signals());
         let path = config.to_owned();
         let loaded = tokio::task::spawn_blocking(move || load(&path, None))
             .await
@@ -142,13 +173,28 @@ impl Daemon {
             .map_err(StartError::Refused)?;
         loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
         let model = loaded.snapshot.model.clone();
-        let sockets = |problems| StartError::Sockets(problems, loaded.sources.clone());
-        let bound = server::bind(&model.server, certificate(&model.server, &model.tls)).map_err(sockets)?;
-        let mut doors = Doors::bind(&model.admin, &model.tls, false).map_err(sockets)?;
+
+        let (mut given, mut predecessor) = (Given::default(), None);
+        match sockets {
+            Sockets::Opened => {}
+            Sockets::Given(descriptors) => given = Given::by_the_service_manager(descriptors),
+            Sockets::TakenOver(path) => {
+                let found = Predecessor::call(path, model.admin.socket.as_deref());
+                let (who, theirs) = found.await.map_err(StartError::System)?;
+                (given, predecessor) = (theirs, Some(who));
+            }
+        }
+        let problems = |problems| StartError::Sockets(problems, loaded.sources.clone());
+        let tls = certificate(&model.server, &model.tls);
+        let bound = server::bind_with(&model.server, tls, &mut given).map_err(problems)?;
+        tell_of_the_rest(&given, predecessor.is_some());
+        let mut doors = Doors::bind(&model.admin, &model.tls, predecessor.is_some()).map_err(problems)?;
+        let mut knocks = model.admin.socket.as_deref().map(Knocks::prepare).transpose().map_err(StartError::System)?;
 
         let clock = Clock::start();
         let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
-        let keeping = tokio::spawn(keeper.run());
+        let part = if predecessor.is_some() { Part::Silent } else { Part::Alone };
+        let keeping = tokio::spawn(keeper.playing(part).run());
         let probing = tokio::spawn(prober::run(jobs, handle.events(), clock));
         let (orders, orders_in) = mpsc::channel(16);
         let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
@@ -159,36 +205,71 @@ impl Daemon {
             .serving(config.to_owned(), reloads.clone())
             .listening(sockets_now.clone())
             .counting(metrics.clone());
-        doors.serve(Arc::new(admin));
+        let admin = Arc::new(admin);
+        if predecessor.is_none() {
+            doors.serve(admin.clone());
+        }
 
         if !every_standing_is_known(&handle).await {
             handle.ready().await;
         }
-        let serving = bound
-            .serve(answer.clone(), &tokio::runtime::Handle::current())
-            .map_err(|e| StartError::System(format!("cannot start the threads that answer: {e}")))?;
+        let cannot = |e| StartError::System(format!("cannot start the threads that answer: {e}"));
+        let mut serving = bound.serve(answer.clone(), &tokio::runtime::Handle::current()).map_err(cannot)?;
+        if let Some(mut predecessor) = predecessor {
+            if let Err(why) = predecessor.release().await {
+                serving.leave().await;
+                serving.stop().await;
+                return Err(StartError::System(why));
+            }
+            serving.alone().unwrap_or_else(|error| error!("not every socket could be opened: {error}"));
+            // An error means that the keeper has ended, which it does only when it is told to.
+            let _ = handle.play(Part::Alone).await;
+            doors.serve(admin);
+            doors.put_in_place().unwrap_or_else(|error| error!("the admin socket stays shut: {error}"));
+            put_in_place(&mut knocks);
+            predecessor.taken().await;
+        } else {
+            put_in_place(&mut knocks);
+        }
+
         metrics.serving(serving.meter());
         let listening = serving.listening();
         sockets_now.store(Arc::new(listening.clone()));
-        announce(&listening, &loaded);
         let admin_http = doors.http();
-        let config = config.to_owned();
-        let (keeper, record) = (handle.clone(), reloads.clone());
+        announce(&listening, &loaded);
+        let (service, telling) = Service::start(&handle, &reloads, serving.pulses());
+        let (has_succeeded, succeeded) = watch::channel(false);
         let steward = Steward {
-            config,
+            config: config.to_owned(),
+            answer,
+            metrics,
             serving,
-            answered: answer.answered().clone(),
             sockets_now,
             doors,
             loaded,
-            keeper,
+            keeper: handle.clone(),
             clock,
-            reloads: record,
+            reloads: reloads.clone(),
             orders: orders_in,
             hangups,
+            replacements,
+            knocks,
+            service,
+            succeeded: has_succeeded,
         };
         let steward = tokio::spawn(steward.run());
-        Ok(Daemon { keeper: handle, listening, admin_http, orders, reloads, steward, keeping, probing })
+        Ok(Daemon {
+            keeper: handle,
+            listening,
+            admin_http,
+            orders,
+            reloads,
+            steward,
+            keeping,
+            probing,
+            succeeded,
+            service: telling,
+        })
     }
 
     /// Where queries are taken, over every transport.
@@ -221,8 +302,22 @@ impl Daemon {
         &self.reloads
     }
 
+    /// Waits until another process has taken over; [`Daemon::stop`] then finishes what is in hand.
+    pub async fn succeeded(&self) {
+        let mut succeeded = self.succeeded.clone();
+        if succeeded.wait_for(|succeeded| *succeeded).await.is_err() {
+            // The steward has ended for another reason.
+            std::future::pending().await
+        }
+    }
+
     /// Takes no more queries, answers those in hand, saves what is known, and ends.
     pub async fn stop(self) {
+        self.keeper.is_leaving();
+        self.service.abort();
+        if !*self.succeeded.borrow() {
+            service::stopping();
+        }
         // Errors mean that a task has ended already, which is what is wanted.
         let _ = self.orders.send(Order::Stop).await;
         let _ = self.steward.await;
@@ -234,6 +329,23 @@ impl Daemon {
 
 fn certificate<'a>(settings: &ServerSettings, tls: &'a [TlsFiles]) -> Option<&'a TlsFiles> {
     settings.tls.and_then(|index| tls.get(index))
+}
+
+/// What nobody wants, of a predecessor's sockets or those the service manager opened.
+fn tell_of_the_rest(given: &Given, predecessor: bool) {
+    for socket in given.left() {
+        match predecessor {
+            true => info!("{socket} is not taken over: the configuration does not listen there any more"),
+            false => warn!(
+                "the service manager opened {socket}, and no listener wants it: see `listen`, `dot`, `doh`, `doq`"
+            ),
+        }
+    }
+}
+
+fn put_in_place(knocks: &mut Option<Knocks>) {
+    let in_place = knocks.iter_mut().try_for_each(Knocks::put_in_place);
+    in_place.unwrap_or_else(|error| error!("no other process can take over: {error}"));
 }
 
 async fn every_standing_is_known(keeper: &keeper::Handle) -> bool {
@@ -268,124 +380,4 @@ fn announce(listening: &[Listening], loaded: &Loaded) {
         info!("answering DNS over {} on {}", socket.transport.words(), socket.address);
     }
     info!("serving {}", loaded.snapshot.inventory());
-}
-
-/// Owns what a reload changes, and takes one order at a time.
-struct Steward {
-    config: PathBuf,
-    serving: Server<Responding>,
-    answered: Arc<Answered>,
-    /// What `serving` listens on, for those who ask.
-    sockets_now: Arc<ArcSwap<Vec<Listening>>>,
-    doors: Doors,
-    loaded: Loaded,
-    keeper: keeper::Handle,
-    clock: Clock,
-    reloads: Arc<reloads::Reloads>,
-    orders: mpsc::Receiver<Order>,
-    hangups: Hangups,
-}
-
-impl Steward {
-    async fn run(mut self) {
-        let mut watch = Watch::new();
-        // What the files were when they were last tried, served or not: a broken file is not tried again and again.
-        let mut tried: Stamps = self.loaded.stamps.clone();
-        loop {
-            let order = tokio::select! {
-                order = self.orders.recv() => order.unwrap_or(Order::Stop),
-                () = self.hangups.next() => Order::Reload(AskedBy::Signal, None),
-                path = watch.changed(&tried) => Order::Reload(AskedBy::File(path), None),
-            };
-            match order {
-                Order::Stop => break,
-                Order::Reload(by, reply) => {
-                    let outcome = self.reload(by, &mut tried).await;
-                    if let Some(reply) = reply {
-                        // Who asked may have gone.
-                        let _ = reply.send(outcome);
-                    }
-                }
-            }
-        }
-        self.serving.stop().await;
-    }
-
-    /// Reloads, and tells of it: in the log, among the turns, and in the cell that `status` and the metrics show.
-    async fn reload(&mut self, by: AskedBy, tried: &mut Stamps) -> Result<u64, ReloadError> {
-        info!("reloading: {by}");
-        let before = self.reloads.last().generation;
-        let outcome = self.try_reload(tried).await;
-        let now = self.clock.now();
-        match &outcome {
-            Ok(generation) => {
-                info!(generation, "reloaded");
-                // The record first: whoever follows the turns looks it up when told.
-                let turn = self.turn(before, format!("generation {generation}"), *generation, &by);
-                self.reloads.applied(now, by, *generation, self.loaded.warnings.clone());
-                self.keeper.note(turn).await;
-                tokio::spawn(self.answered.clone().settled());
-            }
-            Err(ReloadError::Refused(problems, _)) => {
-                for problem in problems {
-                    match problem.severity {
-                        Severity::Error => error!("{problem}"),
-                        Severity::Warning => warn!("{problem}"),
-                    }
-                }
-                error!("reload refused: the running configuration is unchanged");
-                let mut turn = self.turn(before, "refused".to_owned(), before, &by);
-                let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);
-                if let Some(first) = errors().next() {
-                    turn.reason = match errors().count() - 1 {
-                        0 => format!("{by}: {first}"),
-                        more => format!("{by}: {first}; and {more} more"),
-                    };
-                }
-                self.reloads.refused(now, by, problems.clone());
-                self.keeper.note(turn).await;
-            }
-            Err(ReloadError::Stopping) => {}
-        }
-        outcome
-    }
-
-    fn turn(&self, before: u64, to: String, serving: u64, by: &AskedBy) -> Turn {
-        Turn {
-            at: self.clock.now(),
-            kind: "config",
-            name: self.config.display().to_string(),
-            from: format!("generation {before}").into(),
-            to: to.into(),
-            after: 0,
-            reason: by.to_string(),
-            effective: format!("generation {serving}").into(),
-        }
-    }
-
-    /// All or nothing: files, then sockets, then the world.
-    async fn try_reload(&mut self, tried: &mut Stamps) -> Result<u64, ReloadError> {
-        let loaded = tokio::task::block_in_place(|| load(&self.config, Some(&self.loaded)));
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(refused) => {
-                *tried = refused.stamps;
-                return Err(ReloadError::Refused(refused.problems, refused.sources));
-            }
-        };
-        *tried = loaded.stamps.clone();
-        let model = loaded.snapshot.model.clone();
-        let refused = |problems| ReloadError::Refused(problems, loaded.sources.clone());
-        let doors = self.doors.prepare(&model.admin, &model.tls).map_err(refused)?;
-        self.serving.reload(&model.server, certificate(&model.server, &model.tls)).map_err(refused)?;
-        self.doors.replace_by(doors);
-        self.sockets_now.store(Arc::new(self.serving.listening()));
-        let generation = self.keeper.reload(loaded.snapshot.clone()).await.map_err(|_| ReloadError::Stopping)?;
-        loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
-        if model.server.state_dir != self.loaded.snapshot.model.server.state_dir {
-            warn!("state_dir has changed: restart rhumb to move it");
-        }
-        self.loaded = loaded;
-        Ok(generation)
-    }
 }

@@ -115,6 +115,11 @@ impl Doors {
         self.http.as_ref().map(|http| http.door.address)
     }
 
+    /// Lets nobody in over HTTP any more: a successor has the port.
+    pub fn close_http(&mut self) {
+        self.http = None;
+    }
+
     /// Puts the Unix socket in the place of a predecessor's.
     ///
     /// # Errors

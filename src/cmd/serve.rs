@@ -1,22 +1,37 @@
 //! `rhumb serve`: the server, in the foreground.
 
 use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use listenfd::ListenFd;
+use socket2::Domain;
+use socket2::Type;
 use tracing_subscriber::EnvFilter;
 
 use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
 use crate::cmd::check;
 use crate::daemon::Daemon;
+use crate::daemon::Sockets;
 use crate::daemon::StartError;
 use crate::runtime::limits;
-use crate::runtime::signals;
+use crate::runtime::signals::Terminations;
+
+/// How long the end waits for what blocks.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigFile,
+    /// Take the sockets over from the process that runs, which answers until this one does and then ends
+    ///
+    /// It is found beside the admin socket of the configuration, or at PATH when the configuration has moved that.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    takeover: Option<Option<PathBuf>>,
     /// How the log is written, to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
@@ -31,26 +46,63 @@ pub enum LogFormat {
     Json,
 }
 
-/// Runs it until SIGTERM or Ctrl-C.
+/// Runs it until SIGTERM or Ctrl-C, or until another process has taken over.
 pub fn run(args: Args) -> Exit {
     log_to_stderr(args.log);
     limits::raise_descriptors();
-    crate::cmd::block_on(serve(args))
+    // While there is one thread: it takes variables out of the environment.
+    let sockets = match &args.takeover {
+        Some(path) => Sockets::TakenOver(path.clone()),
+        None => match activated() {
+            sockets if sockets.is_empty() => Sockets::Opened,
+            sockets => Sockets::Given(sockets),
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("the system gives threads to a program that has only begun");
+    let exit = runtime.block_on(serve(args, sockets));
+    // What still blocks somewhere, as on a disk that does not answer, shall not hold up the end.
+    runtime.shutdown_timeout(LAST_WAIT);
+    exit
 }
 
-async fn serve(args: Args) -> Exit {
-    let stop = signals::terminated();
-    tokio::pin!(stop);
+/// The sockets that the service manager has opened for us (sd_listen_fds(3)).
+fn activated() -> Vec<OwnedFd> {
+    let mut given = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for index in 0..given.len() {
+        let mut socket =
+            |kind: Type| given.take_custom(index, Domain::IPV4.into(), kind.into(), "socket").ok().flatten();
+        match socket(Type::STREAM).or_else(|| socket(Type::DGRAM)) {
+            Some(socket) => sockets.push(socket),
+            None => tracing::warn!("descriptor {} of the service manager is neither TCP nor UDP", index + 3),
+        }
+    }
+    sockets
+}
+
+async fn serve(args: Args, sockets: Sockets) -> Exit {
+    let mut stop = Terminations::listen();
     let daemon = tokio::select! {
-        daemon = Daemon::start(&args.config.config) => daemon,
-        () = &mut stop => return Exit::Done,
+        daemon = Daemon::start_with(&args.config.config, sockets) => daemon,
+        () = stop.next() => {
+            tracing::info!("told to stop before the start was over");
+            return Exit::Done;
+        }
     };
     match daemon {
         Ok(daemon) => {
-            stop.await;
-            tracing::info!("stopping");
-            daemon.stop().await;
-            Exit::Done
+            tokio::select! {
+                () = stop.next() => tracing::info!("stopping; once more, and nothing is waited for"),
+                () = daemon.succeeded() => {}
+            }
+            tokio::select! {
+                () = daemon.stop() => Exit::Done,
+                () = stop.next() => {
+                    tracing::warn!("told twice to stop: what was in hand is cut off");
+                    Exit::Failed
+                }
+            }
         }
         Err(StartError::Refused(refused)) => {
             check::print_refusal(&refused.problems, &refused.sources);

@@ -11,10 +11,11 @@
 //!   answers on them
 //!   Answering ─────────────────→ reads no more, saves no more, closes QUIC connections
 //!             ←───────────────── Released
-//!   saves, takes orders          finishes what is in hand, and ends
+//!   saves, takes orders
+//!   Taken     ─────────────────→ finishes what is in hand, and ends
 //! ```
 //!
-//! Either may send `Refused` instead and closes; one that goes away before `Answering` has changed nothing. A message is
+//! Either may send `Refused` instead and closes; a successor that goes away before `Taken` has changed nothing. A message is
 //! its length (four bytes, big endian) and JSON; fields that a reader does not know are passed over, and a greeting says
 //! which protocols are spoken, so that a later version can take over from this one. Nothing here touches the sockets
 //! that are handed over.
@@ -51,6 +52,8 @@ pub const OLDEST_PROTOCOL: u32 = 1;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Sockets of 16 addresses with 256 workers each.
 const DESCRIPTORS_MAX: usize = 4096;
+/// To take one message; who does not read is gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// Descriptors in one piece; the kernel takes 253 (SCM_MAX_FD).
 const PIECE: usize = 128;
 
@@ -83,6 +86,8 @@ pub enum Message {
     Answering,
     /// Nobody else reads the sockets any more.
     Released,
+    /// The successor has taken up everything.
+    Taken,
     /// It will not be; a sentence.
     Refused {
         /// Why.
@@ -165,6 +170,7 @@ impl Line {
     pub fn send(&mut self, message: &Message) -> io::Result<()> {
         let text = serde_json::to_vec(message).map_err(io::Error::other)?;
         let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+        self.0.set_write_timeout(Some(WRITE_PATIENCE))?;
         self.0.write_all(&[&length.to_be_bytes()[..], &text].concat())
     }
 

@@ -95,7 +95,7 @@ pub enum Part {
     Alone,
     /// A successor has read what is known: orders are refused, since it would not hear of them; saving goes on.
     Succeeded,
-    /// It saves nothing: it has not taken over yet, or another has taken over from it.
+    /// It saves nothing and takes no orders: it has not taken over yet, or another has taken over from it.
     Silent,
 }
 
