@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::admin::dto::ProblemSaid;
 use crate::admin::messages::Message;
 use crate::admin::messages::Messages;
+use crate::model::plain_words;
 
 /// How long an answer may take unless told; a reload of large files takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,7 +154,7 @@ impl Client {
             return Ok(Stream { response, messages: Messages::default(), shown: self.shown.clone() });
         }
         let status = response.status();
-        Err(refused(status, &self.whole(response).await?))
+        Err(self.refused(status, &self.whole(response).await?))
     }
 
     fn url(&self, path: &str) -> String {
@@ -178,14 +179,22 @@ impl Client {
         // 204 has no body; `null` is what reads as nothing.
         let body = if body.is_empty() { b"null".to_vec() } else { body };
         serde_json::from_slice(&body)
-            .map_err(|e| ClientError::Unreachable(format!("{} does not speak as this rhumb does: {e}", self.shown)))
+            .map_err(|e| ClientError::Unreachable(format!("{} answers, but not as this rhumb does: {e}", self.shown)))
     }
 
     async fn body(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
         let body = self.whole(response).await?;
-        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+        if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
+    }
+
+    /// What the server says; whoever does not say it as a problem is none of ours.
+    fn refused(&self, status: reqwest::StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<ProblemSaid>(body) {
+            Ok(said) => ClientError::Refused(Box::new(said)),
+            Err(_) => ClientError::Unreachable(format!("{} answers {status}, and not as rhumb does", self.shown)),
+        }
     }
 
     async fn whole(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ClientError> {
@@ -244,26 +253,10 @@ fn with_body(request: reqwest::RequestBuilder, body: &impl Serialize) -> reqwest
     request.header("Content-Type", "application/json").body(text)
 }
 
-/// What the system said, below what each layer says of the next, without its number.
+/// What the system said, below what each layer says of the next.
 fn root_cause(error: &dyn std::error::Error) -> String {
-    if let Some(below) = error.source() {
-        return root_cause(below);
+    match error.source() {
+        Some(below) => root_cause(below),
+        None => plain_words(&error),
     }
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    text.chars().take(1).flat_map(char::to_lowercase).chain(text.chars().skip(1)).collect()
-}
-
-fn refused(status: reqwest::StatusCode, body: &[u8]) -> ClientError {
-    let said = serde_json::from_slice(body).unwrap_or_else(|_| ProblemSaid {
-        kind: "about:blank".to_owned(),
-        status: status.as_u16(),
-        title: status.to_string(),
-        detail: match String::from_utf8_lossy(body).trim() {
-            "" => format!("the server answered {status}"),
-            text => text.to_owned(),
-        },
-        ..ProblemSaid::default()
-    });
-    ClientError::Refused(Box::new(said))
 }

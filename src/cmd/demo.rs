@@ -11,7 +11,7 @@ use crate::demo::{self, Wishes};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many regions
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=6))]
+    #[arg(long, default_value_t = 3, value_parser = regions)]
     regions: u8,
     /// When the first region fails, and for how long (at least six seconds, so that probes see it)
     #[arg(long, default_value = "15s", value_parser = duration, value_name = "TIME")]
@@ -31,6 +31,10 @@ pub struct Args {
     /// Also show the server's log
     #[arg(long)]
     log: bool,
+}
+
+fn regions(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|count| (2..=6).contains(count)).ok_or_else(|| "there may be 2 to 6".to_owned())
 }
 
 /// Runs it.

@@ -12,7 +12,6 @@ use serde_json::json;
 
 use crate::cmd::Exit;
 use crate::cmd::check;
-use crate::cmd::remote::reason;
 use crate::cmd::terminal::print;
 use crate::cmd::terminal::tell;
 use crate::config;
@@ -26,6 +25,7 @@ use crate::geo::place::Place;
 use crate::geo::place::Places;
 use crate::model::GeoSettings;
 use crate::model::Problem;
+use crate::model::plain_words;
 use crate::runtime::config_files::ConfigFiles;
 use crate::steering::Client;
 
@@ -49,7 +49,7 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Lookup {
     /// The addresses
-    #[arg(required = true, value_name = "IP")]
+    #[arg(required = true, value_name = "IP", value_parser = address)]
     addresses: Vec<IpAddr>,
     /// Databases to look in, instead of the configuration's
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -89,6 +89,10 @@ struct Build {
     description: String,
 }
 
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "write an address, as in 192.0.2.1 or 2001:db8::1; names are not looked up".to_owned())
+}
+
 /// Runs it.
 pub fn run(args: Args) -> Exit {
     let done = match args.verb {
@@ -115,7 +119,7 @@ impl Failure {
                 Exit::Invalid
             }
             Failure::Write(path, error) => {
-                tell(format!("error: cannot write {}: {}", path.display(), reason(&error)));
+                tell(format!("error: cannot write {}: {}", path.display(), plain_words(&error)));
                 Exit::Failed
             }
         }

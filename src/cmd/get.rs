@@ -21,7 +21,7 @@ use crate::cmd::remote;
 use crate::cmd::remote::Server;
 use crate::cmd::remote::path_safe;
 use crate::cmd::terminal;
-use crate::cmd::terminal::tell;
+use crate::cmd::terminal::fail;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -257,7 +257,7 @@ fn check_filters<T: Filtered>(args: &Args, what: &str) -> Result<(), Exit> {
     match given.iter().find(|(name, value)| value.is_some() && !T::FILTERS.contains(name)) {
         None => Ok(()),
         Some((name, _)) => {
-            tell(format!("error: --{name} has no meaning for {what}; leave it out"));
+            fail(format!("--{name} has no meaning for {what}"), "leave it out");
             Err(Exit::Usage)
         }
     }
@@ -329,7 +329,7 @@ fn unknown(names: &[String], what: &str, name: &str) -> Exit {
         "overrides" => "order for",
         other => other.trim_end_matches('s'),
     };
-    tell(format!("error: there is no {kind} `{}`; {help}", render::table::plain(name)));
+    fail(format!("there is no {kind} `{}`", render::table::plain(name)), help);
     Exit::Failed
 }
 

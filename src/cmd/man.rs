@@ -4,9 +4,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::cmd::Exit;
-use crate::cmd::remote::reason;
 use crate::cmd::terminal;
 use crate::cmd::terminal::tell;
+use crate::model::plain_words;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Exit {
             Exit::Done
         }
         Err((path, error)) => {
-            tell(format!("error: cannot write {}: {}", path.display(), reason(&error)));
+            tell(format!("error: cannot write {}: {}", path.display(), plain_words(&error)));
             Exit::Failed
         }
     }

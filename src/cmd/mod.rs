@@ -84,7 +84,7 @@ enum Verb {
     /// Send new clients elsewhere; probes go on
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(order::Withdraw),
-    /// Take out for maintenance: new clients go elsewhere, and what probes find is of no interest
+    /// Take out for maintenance; what probes find is of no interest
     #[command(after_help = MAINT_EXAMPLES)]
     Maint(order::Withdraw),
     /// Count something as up or down, whatever probes find

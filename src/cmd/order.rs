@@ -14,6 +14,7 @@ use crate::cmd::remote;
 use crate::cmd::remote::Server;
 use crate::cmd::remote::path_safe;
 use crate::cmd::terminal;
+use crate::cmd::terminal::fail;
 use crate::cmd::terminal::tell;
 use crate::config::forms;
 
@@ -105,7 +106,7 @@ impl Papers {
         match given.iter().find(|(_, given)| *given) {
             None => Ok(()),
             Some((option, _)) => {
-                tell(format!("error: `auto` ends an order now; {option} has no meaning with it, so leave it out"));
+                fail(format!("`auto` ends an order now, so {option} has no meaning with it"), "leave it out");
                 Err(Exit::Usage)
             }
         }

@@ -10,6 +10,7 @@ use crate::cmd::duration;
 use crate::cmd::remote;
 use crate::cmd::remote::Server;
 use crate::cmd::terminal;
+use crate::cmd::terminal::fail;
 use crate::cmd::terminal::tell;
 
 /// What it takes.
@@ -35,7 +36,7 @@ pub fn run(args: Args) -> Exit {
         }
         Err(ClientError::Refused(said)) if said.kind.ends_with(":reload") => {
             said.problems.iter().for_each(tell);
-            tell(format!("error: the reload was refused; {}", said.detail));
+            fail(format!("the reload was refused; {}", said.detail), "mend the files and reload again");
             Ok(Exit::Invalid)
         }
         Err(error) => Err(remote::failed(error, remote::START_IT)),

@@ -14,7 +14,9 @@ use crate::admin::dto::ProblemSaid;
 use crate::cmd::ConfigFile;
 use crate::cmd::Exit;
 use crate::cmd::check;
+use crate::cmd::terminal::fail;
 use crate::cmd::terminal::tell;
+use crate::model::plain_words;
 use crate::runtime::config_files::ConfigFiles;
 
 /// Where the server is, and how its answer is shown.
@@ -41,7 +43,7 @@ pub struct Server {
 }
 
 /// Names a server for those who have no `rhumb.toml` at hand.
-const SAY_WHERE: &str = "say where the server is: -c FILE, --socket PATH or --server URL";
+const SAY_WHERE: &str = "name the configuration with -c FILE, or the server with --socket PATH or --server URL";
 
 fn url(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
@@ -72,7 +74,7 @@ impl Server {
                 (Some(socket), _) => Client::of_socket(Path::new(&socket)),
                 (None, Some(server)) => {
                     let server = url(&server).map_err(|why| {
-                        tell(format!("error: RHUMB_SERVER is `{server}`; {why}"));
+                        fail(format!("RHUMB_SERVER is `{server}`"), why);
                         Exit::Usage
                     })?;
                     Client::of_url(self.remote(&server)?)
@@ -103,10 +105,7 @@ impl Server {
         match (model.admin.socket, refused) {
             (Some(socket), _) => Ok(socket),
             (None, Some(_)) if !path.exists() => {
-                tell(format!(
-                    "error: there is no {}, which would name the server's socket; {SAY_WHERE}",
-                    path.display()
-                ));
+                fail(format!("there is no {}, which would name the server's socket", path.display()), SAY_WHERE);
                 Err(Exit::Usage)
             }
             (None, Some((problems, sources))) => {
@@ -114,10 +113,8 @@ impl Server {
                 Err(Exit::Invalid)
             }
             (None, None) => {
-                let path = path.display();
-                tell(format!(
-                    "error: {path} has no [admin] socket to ask a running server at; add one, or give --socket"
-                ));
+                let help = "add one, as in `socket = \"run/admin.sock\"`, or give --socket PATH or --server URL";
+                fail(format!("{} has no [admin] socket to ask a running server at", path.display()), help);
                 Err(Exit::Usage)
             }
         }
@@ -161,8 +158,7 @@ impl Server {
 }
 
 /// What helps when nobody answers.
-pub const START_IT: &str =
-    "is it running? Start it with `rhumb serve`, or say where it is: --socket PATH, --server URL";
+pub const START_IT: &str = "start it with `rhumb serve`, or say where it is: -c FILE, --socket PATH or --server URL";
 
 /// A name as a path can carry it: whatever it could not is percent-encoded (RFC 3986 section 2.1).
 pub fn path_safe(name: &str) -> String {
@@ -177,16 +173,9 @@ fn environment(name: &str) -> Option<String> {
 
 fn read(path: &Path, option: &str) -> Result<Vec<u8>, Exit> {
     std::fs::read(path).map_err(|error| {
-        tell(format!("error: cannot read {}: {}; {option} names it", path.display(), reason(&error)));
+        fail(format!("cannot read {}: {}", path.display(), plain_words(&error)), format!("{option} names it"));
         Exit::Failed
     })
-}
-
-/// The words of a system's error, without its number.
-pub fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    text.chars().take(1).flat_map(char::to_lowercase).chain(text.chars().skip(1)).collect()
 }
 
 /// A file that holds a token and nothing else.
@@ -195,8 +184,7 @@ fn token(path: &Path) -> Result<String, Exit> {
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     // What a header can carry (RFC 9110, field-content), in one word.
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        let path = path.display();
-        tell(format!("error: {path} does not hold a token; it takes the secret alone, on one line"));
+        fail(format!("{} does not hold a token", path.display()), "write the secret alone into it, on one line");
         return Err(Exit::Failed);
     }
     Ok(text)
@@ -206,12 +194,15 @@ fn token(path: &Path) -> Result<String, Exit> {
 pub fn failed(error: ClientError, way_out: &str) -> Exit {
     match error {
         ClientError::Unreachable(sentence) => {
-            tell(format!("error: {sentence}; {way_out}"));
+            fail(sentence, way_out);
             Exit::Unreachable
         }
         ClientError::Refused(said) => {
             said.problems.iter().for_each(tell);
-            tell(format!("error: {}", sentence(&said)));
+            match way_out_of(&said) {
+                Some((fact, help)) => fail(fact, help),
+                None => tell(format!("error: {}", said.detail)),
+            }
             meaning(&said)
         }
     }
@@ -220,8 +211,9 @@ pub fn failed(error: ClientError, way_out: &str) -> Exit {
 /// VIPs that are named when an order is refused for their sake.
 const VIPS_NAMED_MAX: usize = 8;
 
-/// What the server says, with the way out that the command line has.
-fn sentence(said: &ProblemSaid) -> String {
+/// What the server says, where the command line has a way out of its own.
+fn way_out_of(said: &ProblemSaid) -> Option<(String, String)> {
+    let anyway = || "--force orders it all the same".to_owned();
     match said.word() {
         "unsafe" if !said.vips.is_empty() => {
             let named = &said.vips[..said.vips.len().min(VIPS_NAMED_MAX)];
@@ -229,21 +221,23 @@ fn sentence(said: &ProblemSaid) -> String {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let vips = named.join(", ");
-            format!("refused: it would leave {vips}{more} without a healthy pool; --force orders it all the same")
+            Some((format!("refused: it would leave {}{more} without a healthy pool", named.join(", ")), anyway()))
         }
-        "unsafe" => format!("refused: {}; --force orders it all the same", said.detail),
+        "unsafe" => Some((format!("refused: {}", said.detail), anyway())),
+        "token" => {
+            let help = "--token-file FILE names the token to send; over the Unix socket none is needed";
+            Some((said.detail.clone(), help.to_owned()))
+        }
         // The paths of the API mean nothing on the command line.
-        "unknown" if said.detail.contains("; see /v1/") => {
-            let (fact, path) = said.detail.split_once("; see /v1/").expect("it is there");
-            format!("{fact}; `rhumb get {path}` lists them")
+        "unknown" => {
+            let (fact, path) = said.detail.split_once("; see /v1/")?;
+            Some((fact.to_owned(), format!("`rhumb get {path}` lists them")))
         }
-        "token" | "role" => format!("{}; --token-file FILE names the token to send", said.detail),
         _ if said.errors.len() > 1 => {
             let all: Vec<&str> = said.errors.iter().map(|error| error.detail.as_str()).collect();
-            all.join("; ")
+            Some((all.join("; "), "see --help for what is taken".to_owned()))
         }
-        _ => said.detail.clone(),
+        _ => None,
     }
 }
 

@@ -74,3 +74,8 @@ pub fn tell(line: impl std::fmt::Display) {
     // Nobody is left to tell when this fails.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
+
+/// Says what came to nothing, and the way out.
+pub fn fail(fact: impl std::fmt::Display, help: impl std::fmt::Display) {
+    tell(format!("error: {fact}\nhelp: {help}"));
+}

@@ -85,3 +85,5 @@ pub const NO_HOST: &str = "W0105";
 pub const NO_WEIGHT: &str = "W0106";
 /// A file that is read already is included again.
 pub const INCLUDED_TWICE: &str = "W0107";
+/// There is no zone.
+pub const NOTHING_SERVED: &str = "W0107";

@@ -163,14 +163,18 @@ pub fn write(dir: &Path, configuration: &str) -> Result<(), String> {
         let path = dir.join(name);
         std::fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
     };
-    for inside in ["zones", "state"] {
+    for inside in FOLDERS {
         let path = dir.join(inside);
         std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
     }
-    put("rhumb.toml", configuration.as_bytes())?;
-    put("zones/example.com.zone", ZONE.as_bytes())?;
-    put("country.mmdb", COUNTRY_DATABASE)
+    let texts = [configuration.as_bytes(), ZONE.as_bytes(), COUNTRY_DATABASE];
+    FILES.iter().zip(texts).try_for_each(|(name, bytes)| put(name, bytes))
 }
+
+/// The files that [`write`] makes.
+pub const FILES: [&str; 3] = ["rhumb.toml", "zones/example.com.zone", "country.mmdb"];
+/// The folders that it makes for them and for the server.
+pub const FOLDERS: [&str; 2] = ["zones", "state"];
 
 /// The first address of a region's client prefix, as `dig +subnet=` takes it.
 pub fn client_prefix(region: &DemoRegion) -> (IpAddr, u8) {

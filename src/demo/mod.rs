@@ -10,6 +10,7 @@ pub mod origins;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     let told_to_stop = crate::runtime::signals::terminated();
     tokio::pin!(told_to_stop);
     let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
+    let mut written = wishes.write.as_deref().map(Unwanted::but_for);
     let (folder, _gone_with_us) = folder(wishes.write.as_ref())?;
     let candidates = if wishes.origin_port == 0 { ORIGIN_PORTS } else { wishes.origin_port..wishes.origin_port + 1 };
     let (port, mut origins) = origins::start_all(regions, candidates).await?;
@@ -65,6 +67,7 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
         daemon = Daemon::start(&config) => daemon.map_err(|e| explain_start(&e))?,
         () = &mut told_to_stop => return Ok(()),
     };
+    written.iter_mut().for_each(Unwanted::keep);
     let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
     daemon.ready().await;
     introduce(regions, dns, port, &config, wishes.fail_after);
@@ -99,6 +102,32 @@ impl Drop for Temporary {
     }
 }
 
+/// What `--write` adds to a folder: taken away again unless the server comes up, so that a port that is taken leaves
+/// nothing behind.
+struct Unwanted(Vec<PathBuf>);
+
+impl Unwanted {
+    /// Everything that the demo writes into this folder, but for what is there already.
+    fn but_for(folder: &Path) -> Self {
+        // Those inside come before what they are in.
+        let inside = layout::FILES.iter().chain(&layout::FOLDERS).map(|name| folder.join(name));
+        Unwanted(inside.chain([folder.to_owned()]).filter(|path| !path.exists()).collect())
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // A folder that holds something else stays.
+            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+        }
+    }
+}
+
 /// Prints a line; false when nobody reads any more, which is no failure.
 fn say(line: &str) -> bool {
     writeln!(std::io::stdout().lock(), "{line}").is_ok()
@@ -108,7 +137,7 @@ fn explain_start(error: &StartError) -> String {
     format!("the demo's server did not start: {error}")
 }
 
-fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::path::Path, fail_after: Duration) {
+fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &Path, fail_after: Duration) {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
     say(&format!(
         "rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n"
@@ -128,7 +157,7 @@ fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &std::p
 }
 
 /// Commands to copy, and what each shows.
-fn lines_to_try(regions: &[DemoRegion], at: &str, port: u16, config: &std::path::Path) -> Vec<(String, String)> {
+fn lines_to_try(regions: &[DemoRegion], at: &str, port: u16, config: &Path) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     for region in regions {
         let command = format!("dig {at} www.example.com +short +subnet={}", region.clients);
@@ -145,6 +174,12 @@ fn lines_to_try(regions: &[DemoRegion], at: &str, port: u16, config: &std::path:
     let program = std::env::args().next().unwrap_or_else(|| "rhumb".to_owned());
     let (config, clients) = (config.display(), regions[0].clients);
     more(format!("{program} explain -c {config} www.example.com --client {clients}"), "every step of the decision");
+    more(format!("{program} status -c {config} --watch"), "one screen; Ctrl-C ends it");
+    let name = regions[1].name;
+    more(
+        format!("{program} drain region/{name} -c {config} --for 30s"),
+        "its clients move, and come back by themselves",
+    );
     lines
 }
 

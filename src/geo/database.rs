@@ -176,8 +176,12 @@ fn blocks(reader: &Reader<&[u8]>, ids: &mut PlaceIds<'_>) -> Result<BothFamilies
 
 /// A file that could not be read (E0301).
 pub fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::error("E0301", model::Place::file(path), format!("cannot read the geo database: {error}"))
-        .help("check `databases` in [geo] and the file's permissions")
+    Problem::error(
+        "E0301",
+        model::Place::file(path),
+        format!("cannot read the geo database: {}", model::plain_words(error)),
+    )
+    .help("check `databases` in [geo] and the file's permissions")
 }
 
 fn no_database(path: &Path, error: &maxminddb::MaxMindDbError) -> Problem {

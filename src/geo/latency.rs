@@ -56,7 +56,7 @@ impl LatencyTable {
     /// It cannot be read (E0311), or lines of it are wrong (E0312 to E0315), all at once.
     pub fn read(path: &Path, regions: &[Region]) -> Result<Self, Vec<Problem>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let fact = format!("cannot read the latency table: {error}");
+            let fact = format!("cannot read the latency table: {}", crate::model::plain_words(&error));
             vec![Problem::error("E0311", model::Place::file(path), fact).help("check `latency` in [geo]")]
         })?;
         LatencyTable::parse(path, &text, regions)

@@ -19,7 +19,7 @@ pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
 pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Place, Problem, Severity, plain_words};
 pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
     ZoneSettings,

@@ -102,3 +102,10 @@ impl fmt::Display for Problem {
         }
     }
 }
+
+/// The words of a system's error in the middle of a sentence: without its number, which means nothing to people.
+pub fn plain_words(error: &impl fmt::Display) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.chars().take(1).flat_map(char::to_lowercase).chain(text.chars().skip(1)).collect()
+}

@@ -46,6 +46,6 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "no such file".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         io::ErrorKind::IsADirectory => "it is a directory".into(),
-        _ => error.to_string(),
+        _ => crate::model::plain_words(error),
     }
 }

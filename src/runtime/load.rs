@@ -23,6 +23,7 @@ use crate::model::Place;
 use crate::model::Problem;
 use crate::model::Severity;
 use crate::model::Token;
+use crate::model::plain_words;
 use crate::runtime::config_files::ConfigFiles;
 use crate::runtime::watch::Stamps;
 use crate::runtime::zone_files::read_zone;
@@ -73,6 +74,9 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     let zones = read_zones(&zone_paths, &mut problems);
     let unread = zones.len() < zone_paths.len() || problems.iter().any(|p| p.code == config::codes::NO_FILE);
     stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
+    if zone_paths.is_empty() && sound {
+        problems.push(nothing_served(path, &model));
+    }
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
     model.admin.tokens = tokens(&model).map_err(|more| problems.extend(more)).unwrap_or_default();
@@ -111,7 +115,7 @@ fn zone_paths(model: &Model, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Optio
                 paths.extend(files.filter(|p| p.extension().is_some_and(|e| e == "zone")).map(|p| (p, None)));
             }
             Err(error) => problems.push(
-                Problem::error("E0240", Place::file(folder), format!("cannot read zones_dir: {error}"))
+                Problem::error("E0240", Place::file(folder), format!("cannot read zones_dir: {}", plain_words(&error)))
                     .help("make the folder, or name another in [server]"),
             ),
         }
@@ -123,6 +127,16 @@ fn zone_paths(model: &Model, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Optio
         paths.insert(file.clone(), Some(name));
     }
     paths.into_iter().collect()
+}
+
+/// A server without a zone refuses every query, which is hardly what anybody wants.
+fn nothing_served(path: &Path, model: &Model) -> Problem {
+    let fact = "there is no zone, so every query is refused";
+    let help = match &model.server.zones_dir {
+        Some(folder) => format!("put NAME.zone into {}, as example.com.zone for example.com", folder.display()),
+        None => "name the folder of your zone files in [server], as in `zones_dir = \"zones\"`".to_owned(),
+    };
+    Problem::warning(config::codes::NOTHING_SERVED, Place::file(path), fact).help(help)
 }
 
 /// Every file and folder whose change means a reload.
@@ -187,7 +201,8 @@ fn cookie_secrets(model: &Model) -> Result<CookieSecrets, Problem> {
     };
     let help = "write 32 hexadecimal digits, as from `openssl rand -hex 16`; a second line holds the previous secret";
     let text = fs::read_to_string(path).map_err(|error| {
-        Problem::error("E0241", Place::file(path), format!("cannot read cookie_secret_file: {error}")).help(help)
+        Problem::error("E0241", Place::file(path), format!("cannot read cookie_secret_file: {}", plain_words(&error)))
+            .help(help)
     })?;
     cookie::read_secrets(&text)
         .map_err(|(line, fact)| Problem::error("E0241", Place::at(path, line, 0), fact).help(help))

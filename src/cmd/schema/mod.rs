@@ -3,6 +3,7 @@
 //! The document is written by hand, because what it is for is its words; `tests/schema.rs` asks the parser for its keys,
 //! words and ranges and holds the document to them.
 
+use crate::admin::openapi;
 use crate::cmd::Exit;
 use crate::cmd::terminal;
 
@@ -11,7 +12,7 @@ use crate::cmd::terminal;
 #[command(after_help = AFTER)]
 pub struct Args {
     /// Of what
-    #[arg(value_enum, default_value = "config")]
+    #[arg(value_enum, value_name = "WHAT", default_value = "config")]
     of: Of,
 }
 
@@ -26,6 +27,8 @@ Examples:
 pub enum Of {
     /// The configuration, as JSON schema 2020-12
     Config,
+    /// The admin API, as OpenAPI 3.1: what --json prints, and what can be asked over HTTP
+    Api,
 }
 
 /// The JSON schema (2020-12) of the configuration.
@@ -35,6 +38,7 @@ pub const CONFIG: &str = include_str!("config.json");
 pub fn run(args: Args) -> Exit {
     match args.of {
         Of::Config => terminal::print(CONFIG),
+        Of::Api => terminal::print_json(openapi::document()),
     };
     Exit::Done
 }
