@@ -55,6 +55,14 @@ const ALONE: &[Case] = &[
     ("explain-offline-down", &["explain", "www.example.com", "--offline", "--down", "pool/eu-wbe"], 2),
     ("explain-two-places", &["explain", "www.example.com", "--client", "192.0.2.1", "--geo", "EU"], 2),
     ("explain-no-name", &["explain"], 2),
+    ("diff-unreachable", &["diff"], 5),
+    ("diff-from-invalid", &["diff", "--from", "broken.toml"], 3),
+    ("diff-top", &["diff", "--top", "many"], 2),
+    ("simulate-unknown", &["simulate", "--down", "region/mars"], 2),
+    ("simulate-no-demand", &["simulate", "--demand", "none.csv"], 3),
+    ("simulate-demand-and-total", &["simulate", "--demand", "none.csv", "--total", "100"], 2),
+    ("simulate-invalid", &["simulate", "-c", "broken.toml"], 3),
+    ("simulate-live-unreachable", &["simulate", "--live"], 5),
     // Words
     ("completions-unknown-shell", &["completions", "tcsh"], 2),
     ("man-no-folder", &["man", "broken.toml"], 1),
@@ -143,6 +151,8 @@ const HELP: &[&[&str]] = &[
     &["force"],
     &["weight"],
     &["undrain"],
+    &["diff"],
+    &["simulate"],
     &["zone"],
     &["zone", "check"],
     &["geo"],
@@ -159,7 +169,7 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     put("empty.toml", "");
-    put("broken.toml", "[server]\nlisten = [\"127.0.0.1:5300\"]\nzones = \"zones\"\n[pool.web]\nregion = \"eu\"\n");
+    put("broken.toml", "[server]\nlisten = [\"127.0.0.1:5300\"]\nzone_dir = \"zones\"\n[pool.web]\nregion = \"eu\"\n");
     put("sections.toml", "[sever]\n");
     put("socketless.toml", "[server]\nlisten = [\"127.0.0.1:5300\"]\n");
     // Documentation addresses are nobody's, so nothing can be bound there.
@@ -220,7 +230,7 @@ fn golden(name: &str, found: &str) -> Option<String> {
 
 /// What every message owes its reader, whatever it says.
 fn unreadable(name: &str, text: &str) -> Option<String> {
-    let debug = ["Some(", "None)", "Err(", "Ok(", "os error", "panicked", "Error {", "::Error"];
+    let debug = ["Some(", "None)", "Err(", "Ok(", "os error", "panicked", "invalid digit", "Error {", "::Error"];
     let found = debug.iter().find(|word| text.contains(*word))?;
     Some(format!("{name}: `{found}` is nothing for people:\n{text}"))
 }

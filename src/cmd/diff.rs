@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["socket", "server"])]
     from: Option<PathBuf>,
     /// How many of each kind to show one by one; the rest is summed up
-    #[arg(long, value_name = "COUNT", default_value = "10")]
+    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = crate::cmd::count)]
     top: usize,
     #[command(flatten)]
     server: Server,

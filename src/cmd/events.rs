@@ -29,11 +29,11 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// From this event on; they are counted from the server's start
-    #[arg(long, value_name = "NUMBER", value_parser = number)]
-    from: Option<u64>,
+    #[arg(long, value_name = "NUMBER", value_parser = crate::cmd::count)]
+    from: Option<usize>,
     /// Only the last so many
-    #[arg(short = 'n', long, value_name = "N", value_parser = number)]
-    lines: Option<u64>,
+    #[arg(short = 'n', long, value_name = "N", value_parser = crate::cmd::count)]
+    lines: Option<usize>,
     #[command(flatten)]
     server: Server,
 }
@@ -45,10 +45,6 @@ Examples:
   rhumb events -n 20
   rhumb events -f
   rhumb events --json | jq -r 'select(.kind == \"pool\") | .name'";
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "a whole number is expected".to_owned())
-}
 
 /// How long to wait before a lost server is asked again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -66,13 +62,12 @@ pub fn run(args: Args) -> Exit {
 
 async fn tell_all(client: &Client, args: &Args) -> Result<Exit, Exit> {
     let failed = |error| remote::failed(error, remote::START_IT);
-    let mut follower = Follower { client, json: args.server.json, next: args.from.unwrap_or(0), started: None };
+    let mut follower = Follower { client, json: args.server.json, next: args.from.unwrap_or(0) as u64, started: None };
     if args.follow {
         follower.recognise().await.map_err(failed)?;
     }
     let mut events = follower.fetch().await.map_err(failed)?;
-    let skipped =
-        args.lines.map_or(0, |lines| events.len().saturating_sub(usize::try_from(lines).unwrap_or(usize::MAX)));
+    let skipped = args.lines.map_or(0, |lines| events.len().saturating_sub(lines));
     let told = events.drain(skipped..).all(|event| follower.print(&event));
     if args.follow && told {
         return follower.follow().await;

@@ -217,3 +217,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     let form = crate::config::forms::DURATION;
     (form.read)(text).map_err(|wrong| wrong.help.unwrap_or(wrong.why))
 }
+
+/// How many.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number is expected".to_owned())
+}

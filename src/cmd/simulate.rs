@@ -15,7 +15,6 @@ use crate::admin::what_if::simulate;
 use crate::admin::what_if::world_all_up;
 use crate::cmd::Exit;
 use crate::cmd::check;
-use crate::cmd::remote;
 use crate::cmd::remote::Server;
 use crate::cmd::terminal;
 use crate::cmd::terminal::tell;
@@ -24,6 +23,7 @@ use crate::impact::demand::DEMAND_BYTES_MAX;
 use crate::impact::demand::Demand;
 use crate::model::Place;
 use crate::model::Problem;
+use crate::model::plain_words;
 use crate::runtime::load;
 
 mod words;
@@ -87,12 +87,12 @@ fn asked(args: &Args) -> Result<Simulate, Problem> {
 fn read(path: &Path) -> Result<String, Problem> {
     let wrong =
         |fact: String| Problem::error("E0601", Place::file(path), fact).help("name a text file with `--demand FILE`");
-    let meta = std::fs::metadata(path)
-        .map_err(|error| wrong(format!("cannot read the demand: {}", remote::reason(&error))))?;
+    let meta =
+        std::fs::metadata(path).map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))?;
     if meta.is_file() && meta.len() > DEMAND_BYTES_MAX as u64 {
         return Err(wrong(format!("the demand is larger than {} MiB", DEMAND_BYTES_MAX >> 20)));
     }
-    std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read the demand: {}", remote::reason(&error))))
+    std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))
 }
 
 fn of_files(args: &Args, asked: &Simulate) -> Result<Simulated, Exit> {
