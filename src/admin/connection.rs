@@ -49,13 +49,20 @@ pub(super) async fn serve<S>(stream: S, way: Way, admin: Arc<Admin>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_within(HEAD_TIME_MAX, stream, way, admin).await;
+}
+
+async fn serve_within<S>(head_time_max: Duration, stream: S, way: Way, admin: Arc<Admin>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let way = Arc::new(way);
     let service = service_fn(move |request: Request<Incoming>| {
         let (admin, way) = (admin.clone(), way.clone());
         async move { Ok::<_, Infallible>(answer(admin, way, request).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(HEAD_BYTES_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(head_time_max).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(Impatient::new(stream, STALL_MAX)), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an admin connection ended");
@@ -174,6 +181,53 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::geo::atlas::Atlas;
+    use crate::geo::latency::LatencyTable;
+    use crate::runtime::clock::Clock;
+    use crate::runtime::keeper::Keeper;
+    use crate::snapshot::Snapshot;
+
+    /// An API about a server that serves nothing.
+    fn admin() -> Arc<Admin> {
+        let model = crate::config::read(std::path::Path::new("a.toml"), "").unwrap().model;
+        let snapshot =
+            Snapshot::compile(Arc::new(model), vec![], Arc::new(Atlas::of_networks(&[])), &LatencyTable::default());
+        let clock = Clock::start();
+        let (keeper, handle, _jobs) = Keeper::new(Arc::new(snapshot.unwrap().0), clock);
+        tokio::spawn(keeper.run());
+        Arc::new(Admin::new(handle, clock, |_| Box::pin(async { Ok(1) })))
+    }
+
+    async fn request(stream: &mut tokio::io::DuplexStream, path: &str) -> String {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        let mut reply = vec![0; 4096];
+        let bytes = stream.read(&mut reply).await.unwrap();
+        String::from_utf8_lossy(&reply[..bytes]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_panic_takes_one_request_along_and_nothing_else() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(serve(ours, Way::Socket("ada".into()), admin()));
+        let failed = request(&mut theirs, "/panic").await;
+        assert!(failed.starts_with("HTTP/1.1 500"), "{failed}");
+        assert!(failed.contains("urn:rhumb:problem:bug"), "{failed}");
+        let lives = request(&mut theirs, "/livez").await;
+        assert!(lives.starts_with("HTTP/1.1 200") && lives.ends_with("ok\n"), "the connection lives on: {lives}");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_ends_the_connection() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let patience = Duration::from_millis(50);
+        let serving = tokio::spawn(serve_within(patience, ours, Way::Socket("ada".into()), admin()));
+        theirs.write_all(b"GET /livez HTTP/1.1\r\nHost: loc").await.unwrap();
+        serving.await.unwrap();
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let serving = tokio::spawn(serve_within(patience, ours, Way::Socket("ada".into()), admin()));
+        assert!(request(&mut theirs, "/livez").await.starts_with("HTTP/1.1 200"));
+        serving.await.expect("an idle connection ends as well");
+    }
 
     #[tokio::test]
     async fn a_reader_that_takes_nothing_is_given_up() {

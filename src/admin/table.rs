@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use axum::http::Method;
+use utoipa::PartialSchema;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::Schema;
@@ -72,6 +73,18 @@ const fn shape<T: ToSchema>() -> Shape {
     Shape { name: || T::name().into_owned(), schema: T::schema, parts: T::schemas }
 }
 
+/// A list's shape has a name for each kind of items, which `List` alone would not.
+const fn list<T: ToSchema>() -> Shape {
+    Shape {
+        name: || format!("ListOf{}", T::name()),
+        schema: dto::List::<T>::schema,
+        parts: |shapes| {
+            shapes.push((T::name().into_owned(), T::schema()));
+            T::schemas(shapes);
+        },
+    }
+}
+
 type Handler = fn(Asked) -> Pin<Box<dyn Future<Output = Said> + Send>>;
 
 const fn key(name: &'static str, about: &'static str) -> Key {
@@ -103,36 +116,36 @@ use Answer::Json;
 pub static ROUTES: &[Route] = &[
     route!(GET "/v1/status", "One screen about everything.", &[], None, Json(shape::<dto::Status>()), &[],
         answers::status::status),
-    route!(GET "/v1/regions", "Every region.", STRETCH, None, Json(shape::<dto::List<dto::Region>>()),
+    route!(GET "/v1/regions", "Every region.", STRETCH, None, Json(list::<dto::Region>()),
         &[Kind::Changed], answers::resources::regions),
     route!(GET "/v1/regions/{name}", "One region.", &[], None, Json(shape::<dto::Region>()), &[Kind::Unknown],
         answers::resources::region),
     route!(GET "/v1/pools", "Every pool.", &[key("region", "only those of this region"),
         key("up", "`true`: only those that are answered; `false`: only those that are not"), LIMIT, AFTER], None,
-        Json(shape::<dto::List<dto::Pool>>()), &[Kind::Unknown, Kind::Changed], answers::resources::pools),
+        Json(list::<dto::Pool>()), &[Kind::Unknown, Kind::Changed], answers::resources::pools),
     route!(GET "/v1/pools/{name}", "One pool, with its endpoints and the VIPs that use it.", &[], None,
         Json(shape::<dto::Pool>()), &[Kind::Unknown], answers::resources::pool),
     route!(GET "/v1/endpoints", "Every endpoint.", &[key("region", "only those of this region"),
         key("pool", "only those of this pool"), key("observed", "only those that probes find `up`, `down` or `unknown`"),
         key("up", "`true`: only those that may be answered; `false`: only those that may not"), LIMIT, AFTER], None,
-        Json(shape::<dto::List<dto::Endpoint>>()), &[Kind::Unknown, Kind::Changed], answers::resources::endpoints),
+        Json(list::<dto::Endpoint>()), &[Kind::Unknown, Kind::Changed], answers::resources::endpoints),
     route!(GET "/v1/endpoints/{pool}/{address}", "One endpoint.", &[], None, Json(shape::<dto::Endpoint>()),
         &[Kind::Unknown], answers::resources::endpoint),
     route!(GET "/v1/vips", "Every VIP.", &[key("pool", "only those whose policy names this pool"),
         key("up", "`true`: only those with a pool that is answered; `false`: only those without"), LIMIT, AFTER], None,
-        Json(shape::<dto::List<dto::Vip>>()), &[Kind::Unknown, Kind::Changed], answers::resources::vips),
+        Json(list::<dto::Vip>()), &[Kind::Unknown, Kind::Changed], answers::resources::vips),
     route!(GET "/v1/vips/{name}", "One VIP.", &[], None, Json(shape::<dto::Vip>()), &[Kind::Unknown],
         answers::resources::vip),
-    route!(GET "/v1/zones", "Every zone.", STRETCH, None, Json(shape::<dto::List<dto::Zone>>()), &[Kind::Changed],
+    route!(GET "/v1/zones", "Every zone.", STRETCH, None, Json(list::<dto::Zone>()), &[Kind::Changed],
         answers::resources::zones),
     route!(GET "/v1/zones/{name}", "One zone.", &[], None, Json(shape::<dto::Zone>()), &[Kind::Unknown],
         answers::resources::zone),
     route!(GET "/v1/listeners", "Every socket that takes queries.", &[], None,
-        Json(shape::<dto::List<dto::Listener>>()), &[], answers::resources::listeners),
+        Json(list::<dto::Listener>()), &[], answers::resources::listeners),
     route!(GET "/v1/overrides", "Every order, planned ones too.", STRETCH, None,
-        Json(shape::<dto::List<dto::Override>>()), &[Kind::Changed], answers::overrides::list),
+        Json(list::<dto::Override>()), &[Kind::Changed], answers::overrides::list),
     route!(GET "/v1/overrides/{kind}/{name*}", "The orders for one region, pool or endpoint.", &[], None,
-        Json(shape::<dto::List<dto::Override>>()), &[Kind::Unknown], answers::overrides::of),
+        Json(list::<dto::Override>()), &[Kind::Unknown], answers::overrides::of),
     route!(PUT "/v1/overrides/{kind}/{name*}", "Orders something of a region, pool or endpoint, in place of what was \
         ordered of it before.", &[], Some(shape::<dto::OverrideOrdered>()), Json(shape::<dto::OverrideTaken>()),
         &[Kind::Unknown, Kind::Override, Kind::Unsafe, Kind::NotSaved], answers::overrides::put),
@@ -142,7 +155,7 @@ pub static ROUTES: &[Route] = &[
         Json(shape::<dto::OverrideEnded>()), &[Kind::Unknown, Kind::Unsafe, Kind::NotSaved], answers::overrides::delete),
     route!(GET "/v1/events", "What turned, when and why, oldest first; the last thousand are kept.",
         &[key("from", "the number of the first event wanted; 0 unless told"), LIMIT], None,
-        Json(shape::<dto::List<dto::EventSaid>>()), &[], answers::events::events),
+        Json(list::<dto::EventSaid>()), &[], answers::events::events),
     route!(GET "/v1/explain", "What a client would be answered, and why.",
         &[Key { name: "name", about: "the name to ask for", required: true }, key("type", "the type to ask for; A unless told"),
         key("client", "a client's address, or its network as in 192.0.2.0/24"),
