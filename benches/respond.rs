@@ -23,6 +23,7 @@ use rhumb::responder::UDP_BYTES_MAX;
 use rhumb::responder::ahead::AHEAD_MIN;
 use rhumb::responder::ahead::read_ahead;
 use rhumb::responder::respond;
+use rhumb::server::counts::Counts;
 use rhumb::snapshot::Snapshot;
 use rhumb::steering::Draw;
 use rhumb::world::World;
@@ -135,6 +136,21 @@ impl Questions {
 }
 
 fn ask(bencher: Bencher<'_, '_>, names: usize, batch: usize, question: impl Fn(u64) -> Vec<u8>) {
+    ask_and_count(bencher, names, batch, question, None);
+}
+
+/// The numbers that a UDP worker would count in.
+fn counts(names: usize) -> Option<Counts> {
+    Some(Counts::new(world(names).snapshot.clone(), true))
+}
+
+fn ask_and_count(
+    bencher: Bencher<'_, '_>,
+    names: usize,
+    batch: usize,
+    question: impl Fn(u64) -> Vec<u8>,
+    counts: Option<Counts>,
+) {
     let world = world(names);
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let questions: Vec<Vec<u8>> = (0..QUESTIONS).map(|_| question(random(&mut seed))).collect();
@@ -152,7 +168,11 @@ fn ask(bencher: Bencher<'_, '_>, names: usize, batch: usize, question: impl Fn(u
         let question = questions.get(*next);
         *next = (*next + 1) % QUESTIONS;
         let draw = Draw { random: *next as u64, seconds: 1 };
-        black_box(respond(black_box(question), SOURCE, Transport::Udp, world, draw, out))
+        let outcome = respond(black_box(question), SOURCE, Transport::Udp, world, draw, out);
+        if let Some(counts) = &counts {
+            counts.count(Transport::Udp, &outcome);
+        }
+        black_box(outcome)
     });
 }
 
@@ -206,5 +226,25 @@ mod in_batches {
     #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
     fn a_vip_for_a_subnet(bencher: Bencher<'_, '_>, names: usize) {
         ask(bencher, names, BATCH, steered);
+    }
+}
+
+/// Batches, and every query and answer counted, as a UDP worker does.
+mod in_batches_counted {
+    use super::*;
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_static_answer(bencher: Bencher<'_, '_>, names: usize) {
+        ask_and_count(bencher, names, BATCH, |random| existing(random, names), counts(names));
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn no_such_name(bencher: Bencher<'_, '_>, names: usize) {
+        ask_and_count(bencher, names, BATCH, missing, counts(names));
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1000)]
+    fn a_vip_for_a_subnet(bencher: Bencher<'_, '_>, names: usize) {
+        ask_and_count(bencher, names, BATCH, steered, counts(names));
     }
 }

@@ -199,7 +199,7 @@ impl Daemon {
         let (orders, orders_in) = mpsc::channel(16);
         let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
         let answer = Arc::new(Responding::new(handle.published.clone(), clock));
-        let metrics = Metrics::new(handle.clone(), answer.answered().clone(), reloads.clone(), clock);
+        let metrics = Metrics::new(handle.clone(), &answer, reloads.clone(), clock);
         let sockets_now = Arc::new(ArcSwap::<Vec<Listening>>::default());
         let admin = Admin::new(handle.clone(), clock, reload_for(Reloads(orders.clone())))
             .serving(config.to_owned(), reloads.clone())
@@ -213,6 +213,10 @@ impl Daemon {
         if !every_standing_is_known(&handle).await {
             handle.ready().await;
         }
+        let log = answer.query_log();
+        let prepared = log.prepare(model.query_log.as_ref());
+        let refused = |problem| StartError::Sockets(vec![problem], loaded.sources.clone());
+        log.begin(prepared.map_err(refused)?);
         let cannot = |e| StartError::System(format!("cannot start the threads that answer: {e}"));
         let mut serving = bound.serve(answer.clone(), &tokio::runtime::Handle::current()).map_err(cannot)?;
         if let Some(mut predecessor) = predecessor {

@@ -331,10 +331,14 @@ impl Steward {
         *tried = loaded.stamps.clone();
         let model = loaded.snapshot.model.clone();
         let refused = |problems| ReloadError::Refused(problems, loaded.sources.clone());
+        let query_log = self.answer.query_log().clone();
+        let logged = query_log.prepare(model.query_log.as_ref()).map_err(|problem| refused(vec![problem]))?;
         let doors = self.doors.prepare(&model.admin, &model.tls).map_err(refused)?;
         self.serving.reload(&model.server, certificate(&model.server, &model.tls)).map_err(refused)?;
         self.doors.replace_by(doors);
         self.sockets_now.store(Arc::new(self.serving.listening()));
+        // Workers look for it when they see the new world.
+        query_log.begin(logged);
         let generation = self.keeper.reload(loaded.snapshot.clone()).await.map_err(|_| ReloadError::Stopping)?;
         loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
         self.move_knocks(model.admin.socket.as_deref());

@@ -5,15 +5,17 @@
 //! an increase.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::metrics::page::Page;
 use crate::model::VipId;
 use crate::server::answered::Totals;
-use crate::server::counters::RCODES;
 use crate::server::counters::Tally;
+use crate::server::counters::code_name;
 use crate::server::counts::TRANSPORTS;
 use crate::server::counts::TYPES;
 use crate::server::counts::ZONE_CODES;
+use crate::server::query_log::LogCounts;
 use crate::steering::Reason;
 use crate::world::World;
 
@@ -65,7 +67,7 @@ fn responses(page: &mut Page<'_>, totals: &Totals) -> fmt::Result {
     let help = "Responses, by the zone that holds the question and by response code; none: no zone of ours holds it";
     page.counters("dns_responses", help, |samples| {
         for (code, count) in totals.outside.iter().enumerate().filter(|(_, count)| **count > 0) {
-            samples.add([("zone", NONE), ("rcode", code_name(code))], *count)?;
+            samples.add([("zone", NONE), ("rcode", code_name(code as u16))], *count)?;
         }
         for (zone, codes) in totals.snapshot.zones.iter().zip(&totals.zones) {
             if codes.iter().all(|count| *count == 0) {
@@ -115,33 +117,12 @@ pub(super) fn write_down(page: &mut Page<'_>, world: &World) -> fmt::Result {
     page.gauge("vips_down", help, (0..vips).filter(down).count())
 }
 
-/// A response code's name (IANA "DNS RCODEs").
-fn code_name(code: usize) -> &'static str {
-    const NAMES: [&str; RCODES] = [
-        "NOERROR",
-        "FORMERR",
-        "SERVFAIL",
-        "NXDOMAIN",
-        "NOTIMP",
-        "REFUSED",
-        "YXDOMAIN",
-        "YXRRSET",
-        "NXRRSET",
-        "NOTAUTH",
-        "NOTZONE",
-        "DSOTYPENI",
-        "RCODE12",
-        "RCODE13",
-        "RCODE14",
-        "RCODE15",
-        "BADVERS",
-        "BADKEY",
-        "BADTIME",
-        "BADMODE",
-        "BADNAME",
-        "BADALG",
-        "BADTRUNC",
-        "other",
-    ];
-    NAMES.get(code).copied().unwrap_or("other")
+/// What became of the queries that the query log drew.
+pub(super) fn write_log(page: &mut Page<'_>, counts: &LogCounts) -> fmt::Result {
+    page.counter("query_log_lines", "Lines written to the query log", counts.written.load(Relaxed))?;
+    let help = "Queries that were drawn for the query log and not written, by why";
+    page.counters("query_log_dropped", help, |samples| {
+        let dropped = [("rate", &counts.over_rate), ("full", &counts.full), ("write_failed", &counts.failed)];
+        dropped.into_iter().try_for_each(|(reason, count)| samples.add([("reason", reason)], count.load(Relaxed)))
+    })
 }

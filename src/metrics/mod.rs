@@ -46,6 +46,8 @@ use crate::server::answered::Answered;
 use crate::server::answered::Totals;
 use crate::server::counters::Tally;
 use crate::server::meter::Meter;
+use crate::server::query_log::QueryLog;
+use crate::server::responding::Responding;
 use crate::world::World;
 
 /// Before every name but those of the process.
@@ -56,6 +58,7 @@ const PREFIX: &str = "rhumb";
 pub struct Metrics {
     keeper: Handle,
     answered: Arc<Answered>,
+    log: Arc<QueryLog>,
     reloads: Arc<Reloads>,
     clock: Clock,
     /// Set when queries are taken.
@@ -67,8 +70,9 @@ pub struct Metrics {
 
 impl Metrics {
     /// Of this server, whose queries are not taken yet.
-    pub fn new(keeper: Handle, answered: Arc<Answered>, reloads: Arc<Reloads>, clock: Clock) -> Arc<Self> {
-        Arc::new(Metrics { keeper, answered, reloads, clock, meter: OnceLock::new(), turn: Mutex::default() })
+    pub fn new(keeper: Handle, answering: &Responding, reloads: Arc<Reloads>, clock: Clock) -> Arc<Self> {
+        let (answered, log) = (answering.answered().clone(), answering.query_log().clone());
+        Arc::new(Metrics { keeper, answered, log, reloads, clock, meter: OnceLock::new(), turn: Mutex::default() })
     }
 
     /// Queries are taken from now on, and counted there.
@@ -89,6 +93,7 @@ impl Metrics {
             world: self.keeper.published.load(),
             reload: self.reloads.last(),
             answered: self.answered.clone(),
+            log: self.log.clone(),
             meter: self.meter.get().cloned(),
             started_at: self.clock.started_at(),
         };
@@ -127,6 +132,7 @@ struct Gathering {
     world: Arc<World>,
     reload: Arc<LastReload>,
     answered: Arc<Answered>,
+    log: Arc<QueryLog>,
     meter: Option<Meter>,
     started_at: Moment,
 }
@@ -162,10 +168,11 @@ struct Gathered {
 
 impl Collector for Gathered {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Gathering { format, health, ready, world, reload, .. } = &self.gathering;
+        let Gathering { format, health, ready, world, reload, log, .. } = &self.gathering;
         let mut page = Page::new(encoder, *format);
         dns::write(&mut page, &self.totals, &self.tally, self.connections)?;
         dns::write_down(&mut page, world)?;
+        dns::write_log(&mut page, log.counts())?;
         health.write(&mut page)?;
         config::write(&mut page, world, reload, *ready)
     }

@@ -10,6 +10,7 @@ mod location;
 mod moment;
 mod pool;
 mod problem;
+mod query_log;
 mod settings;
 mod vip;
 
@@ -20,6 +21,7 @@ pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
 pub use problem::{Place, Problem, Severity, plain_words};
+pub use query_log::{ClientShown, QueryLogFormat, QueryLogSettings};
 pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
     ZoneSettings,
@@ -49,6 +51,8 @@ pub struct Model {
     pub tls: Vec<TlsFiles>,
     /// `[admin]`.
     pub admin: AdminSettings,
+    /// `[query_log]`; nothing is logged without it.
+    pub query_log: Option<QueryLogSettings>,
 }
 
 impl Model {

@@ -10,6 +10,39 @@ use crate::responder::Outcome;
 /// Response codes counted apart; 0 to 22 are assigned, and 23 (BADCOOKIE) and all above share the last place.
 pub const RCODES: usize = 24;
 
+/// The names of the codes that are counted apart (IANA "DNS RCODEs").
+const NAMES: [&str; RCODES] = [
+    "NOERROR",
+    "FORMERR",
+    "SERVFAIL",
+    "NXDOMAIN",
+    "NOTIMP",
+    "REFUSED",
+    "YXDOMAIN",
+    "YXRRSET",
+    "NXRRSET",
+    "NOTAUTH",
+    "NOTZONE",
+    "DSOTYPENI",
+    "RCODE12",
+    "RCODE13",
+    "RCODE14",
+    "RCODE15",
+    "BADVERS",
+    "BADKEY",
+    "BADTIME",
+    "BADMODE",
+    "BADNAME",
+    "BADALG",
+    "BADTRUNC",
+    "other",
+];
+
+/// An extended response code's name; `other` for those that are not counted apart.
+pub fn code_name(code: u16) -> &'static str {
+    NAMES[usize::from(code).min(RCODES - 1)]
+}
+
 /// Plain numbers: of one batch, or the sum over all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {

@@ -24,6 +24,8 @@ pub mod listener;
 pub mod meter;
 pub mod proxy_protocol;
 pub mod pulse;
+pub mod query_line;
+pub mod query_log;
 pub mod responding;
 pub mod tcp;
 pub mod tls;

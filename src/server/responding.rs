@@ -15,6 +15,9 @@ use crate::server::answer::Answer;
 use crate::server::answer::Messages;
 use crate::server::answered::Answered;
 use crate::server::counts::Counts;
+use crate::server::query_log::QueryLog;
+use crate::server::query_log::Record;
+use crate::server::query_log::Tap;
 use crate::snapshot::Snapshot;
 use crate::steering::Draw;
 use crate::world::World;
@@ -25,13 +28,14 @@ pub struct Responding {
     published: Arc<Published>,
     clock: Clock,
     answered: Arc<Answered>,
+    log: Arc<QueryLog>,
 }
 
 impl Responding {
     /// From that world, at that clock's time.
     pub fn new(published: Arc<Published>, clock: Clock) -> Self {
         let answered = Answered::new(published.clone());
-        Responding { published, clock, answered }
+        Responding { published, clock, answered, log: Arc::default() }
     }
 
     /// What is counted of queries and answers.
@@ -39,11 +43,16 @@ impl Responding {
         &self.answered
     }
 
+    /// The query log.
+    pub fn query_log(&self) -> &Arc<QueryLog> {
+        &self.log
+    }
+
     fn seen(&self, counts: impl FnOnce(&Arc<Snapshot>) -> Arc<Counts>) -> View {
         let mut reader = self.published.reader();
         let world = reader.world().clone();
         let counts = counts(&world.snapshot);
-        View { reader, world, counts, seconds: self.clock.now().secs() }
+        View { reader, world, counts, tap: self.log.tap(), seconds: self.clock.now().secs() }
     }
 }
 
@@ -54,6 +63,8 @@ pub struct View {
     world: Arc<World>,
     /// Of the world's snapshot.
     counts: Arc<Counts>,
+    /// The query log, if there is one.
+    tap: Option<Arc<Tap>>,
     seconds: u64,
 }
 
@@ -72,6 +83,7 @@ impl Answer for Responding {
         let world = view.reader.world();
         if !Arc::ptr_eq(world, &view.world) {
             view.world = world.clone();
+            view.tap = self.log.tap();
             if !Arc::ptr_eq(&view.world.snapshot, view.counts.snapshot()) {
                 view.counts = match view.counts.is_alone() {
                     true => self.answered.alone(&view.world.snapshot),
@@ -98,6 +110,12 @@ impl Answer for Responding {
     ) -> Outcome {
         let outcome = respond(query, source, transport, &view.world, Draw { random, seconds: view.seconds }, out);
         view.counts.count(transport, &outcome);
+        if let Some(tap) = &view.tap
+            && tap.draws(random)
+        {
+            let (snapshot, response) = (&view.world.snapshot, out.get(..outcome.bytes).unwrap_or_default());
+            tap.take(Record::new(self.clock.now(), (transport, source), query, response, &outcome, snapshot));
+        }
         outcome
     }
 

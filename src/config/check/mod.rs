@@ -10,6 +10,7 @@ mod health_checks;
 mod names;
 mod policies;
 mod pools;
+mod query_log;
 mod server;
 mod unused;
 mod vips;
@@ -32,6 +33,7 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
         zones: zones::zones(reports, spec),
         tls: server::tls(spec),
         admin: server::admin(reports, spec, &names),
+        query_log: query_log::query_log(spec),
         ..Model::default()
     };
     pools::pools(reports, spec, &names, &mut model);

@@ -7,6 +7,7 @@ pub mod check_forms;
 pub mod checks;
 pub mod geo;
 pub mod pools;
+pub mod query_log;
 pub mod server;
 pub mod vips;
 
@@ -43,6 +44,8 @@ pub struct Spec {
     pub tls: Vec<Named<server::Tls>>,
     /// `[admin]`.
     pub admin: server::Admin,
+    /// `[query_log]`.
+    pub query_log: Option<query_log::QueryLog>,
 }
 
 /// Something with a name of the operator's choice.
@@ -54,8 +57,8 @@ pub struct Named<T> {
     pub value: T,
 }
 
-const SECTIONS: [&str; 10] =
-    ["server", "geo", "region", "health_check", "pool", "vip", "zone", "tls", "admin", "include"];
+const SECTIONS: [&str; 11] =
+    ["server", "geo", "region", "health_check", "pool", "vip", "zone", "tls", "admin", "query_log", "include"];
 
 /// Sections of later versions.
 const SECTIONS_LATER: [&str; 1] = ["listener"];
@@ -102,6 +105,7 @@ impl Spec {
             "server" => self.server = server::Server::read(reports, fields),
             "geo" => self.geo = geo::Geo::read(reports, fields),
             "admin" => self.admin = server::Admin::read(reports, fields),
+            "query_log" => self.query_log = Some(query_log::QueryLog::read(reports, fields)),
             "region" => self.regions = read_named(reports, fields, pools::Region::read),
             "health_check" => self.checks = read_named(reports, fields, checks::HealthCheck::read),
             "pool" => self.pools = read_named(reports, fields, pools::Pool::read),
