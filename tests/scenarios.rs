@@ -11,7 +11,8 @@
 //! | `standing NAME unknown \| up \| down` | what is observed |
 //! | `turned NAME N times` | how often its standing turned since the process started |
 //! | `pool NAME up \| down \| withdrawn` | |
-//! | `order drain \| maint \| up \| down SUBJECT [for DURATION]`, `order nothing SUBJECT` | `pool/web`, `endpoint/web/192.0.2.1` |
+//! | `order drain \| maint \| up \| down SUBJECT [in DURATION] [for DURATION]`, `order nothing SUBJECT` | `pool/web`, `endpoint/web/192.0.2.1` |
+//! | `suspects itself`, `trusts itself` | whether failures turn nothing down, because nearly all fail at once |
 //! | `reload [CONFIG]` | another configuration, or an equal one, which may change nothing |
 //! | `restart [after DURATION]` | the process ends, saves its state and starts again |
 //! | `ready`, `not ready` | whether the first round is over |
@@ -22,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhumb::health::forced::Order;
+use rhumb::health::forced::{Change, Order};
 use rhumb::model::{EndpointId, Family, Model, Moment, PoolId, VipId};
 use rhumb::steering::Verdict;
 
@@ -136,8 +137,8 @@ impl Script {
             ["turned", name, count, "times" | "time"] => {
                 let ending = format!("/{}", self.names[*name]);
                 let turns = play.ledger.journal().read(0).filter(|(_, turn)| turn.name.ends_with(&ending));
-                // The first is from unknown.
-                is(&(turns.count() - 1).to_string(), count)
+                // How it was found at first is no turn.
+                is(&turns.filter(|(_, turn)| turn.from != "unknown").count().to_string(), count)
             }
             ["pool", name, expected] => {
                 let pools = &play.ledger.model().pools;
@@ -163,7 +164,16 @@ impl Script {
                     "nothing" => None,
                     other => panic!("no order: {other}"),
                 };
-                play.order(subject, order, lasts.last().map(|text| duration(text)));
+                let said = |word: &str| {
+                    let at = lasts.iter().position(|said| *said == word)?;
+                    Some(duration(lasts[at + 1]))
+                };
+                let Some(order) = order else {
+                    play.order(subject, None, None);
+                    return Ok(());
+                };
+                let forced = play.papers(order, said("in").unwrap_or_default(), said("for"));
+                play.change(subject, Change::Set(forced));
                 Ok(())
             }
             ["reload"] => {
@@ -181,6 +191,11 @@ impl Script {
                 play.restart(away.last().map_or(Duration::ZERO, |text| duration(text)));
                 Ok(())
             }
+            ["suspects", "itself"] => play.ledger.suspicion().map(|_| ()).ok_or("it does not".into()),
+            ["trusts", "itself"] => match play.ledger.suspicion() {
+                None => Ok(()),
+                Some(suspicion) => Err(format!("it does not: {suspicion:?}")),
+            },
             ["ready"] => play.ledger.first_round_done().then_some(()).ok_or("it is not".into()),
             ["not", "ready"] => (!play.ledger.first_round_done()).then_some(()).ok_or("it is".into()),
             _ => panic!("what is `{}`?", words.join(" ")),

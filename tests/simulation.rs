@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhumb::health::belief::Standing;
-use rhumb::health::forced::Order;
+use rhumb::health::forced::{Change, Order};
+use rhumb::health::names::Subject;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
+use rhumb::health::suspicion::LASTS_MAX;
 use rhumb::health::table::HealthTable;
 use rhumb::health::target::TargetId;
-use rhumb::model::{EndpointId, Family, Model, PoolId, VipId, WhenAllDown};
+use rhumb::model::{EndpointId, Family, Model, Moment, PoolId, VipId, WhenAllDown};
 use rhumb::steering::{Decision, Reason, Verdict};
 
 mod play;
@@ -117,8 +119,12 @@ fn happen(play: &mut Play, dice: &mut Dice) -> String {
             let orders = [Some(Order::Drain), Some(Order::Maint), Some(Order::Down), Some(Order::Up), None, None];
             let order = *dice.pick(&orders);
             let lasts = (dice.roll(2) == 0).then(|| Duration::from_secs(1 + dice.roll(60)));
-            play.order(&subject, order, lasts);
-            format!("{subject} {order:?} {lasts:?}")
+            let begins_in = Duration::from_millis(if dice.roll(3) == 0 { dice.roll(60_000) } else { 0 });
+            match order {
+                Some(order) => play.change(&subject, Change::Set(play.papers(order, begins_in, lasts))),
+                None => play.order(&subject, None, None),
+            }
+            format!("{subject} {order:?} in {begins_in:?} for {lasts:?}")
         }
         9 => {
             let before = (play.ledger.standings().clone(), play.ledger.table().clone());
@@ -193,7 +199,23 @@ fn hold(play: &Play, vip: VipId, decision: &Decision) {
         (false, _) => assert_ne!(decision.verdict, Verdict::ServFail, "SERVFAIL by accident"),
     }
     let ttl = Duration::from_secs(decision.ttl.into());
+    for id in decision.endpoints() {
+        if let Some(begins) = next_withdrawal(play, *id) {
+            let left = (begins - play.now).max(settings.min_ttl.min(settings.ttl));
+            assert!(ttl <= left, "an answer for {ttl:?} names {}, drained in {left:?}", play.plan.address(*id));
+        }
+    }
     assert!(ttl <= settings.ttl && ttl >= settings.min_ttl.min(settings.ttl), "ttl {ttl:?}");
+}
+
+/// When an order that is planned takes an endpoint out.
+fn next_withdrawal(play: &Play, id: EndpointId) -> Option<Moment> {
+    let model = play.ledger.model();
+    let pool = model.endpoint(id).pool;
+    let subjects = [Subject::Endpoint(id), Subject::Pool(pool), Subject::Region(model.pool(pool).region)];
+    let given = subjects.into_iter().filter_map(|subject| play.ledger.standings().orders.of(subject)?.state.as_ref());
+    let planned = given.filter(|forced| forced.order.withdraws() && forced.begins > play.now);
+    planned.map(|forced| forced.begins).min()
 }
 
 fn laws(play: &mut Play, dice: &mut Dice) {
@@ -207,7 +229,7 @@ fn laws(play: &mut Play, dice: &mut Dice) {
     }
 }
 
-/// Left alone for two minutes, everything is believed to be what it is.
+/// Left alone for a while, everything is believed to be what it is.
 fn settle(play: &mut Play) {
     let model = play.ledger.model().clone();
     for i in 0..model.pools.len() {
@@ -220,7 +242,8 @@ fn settle(play: &mut Play) {
             play.set_mood(endpoint.address, Mood::Fails);
         }
     }
-    let end = play.now + Duration::from_secs(120);
+    // The last failures may be such that the server suspects itself: for a while, then it believes them.
+    let end = play.now + LASTS_MAX + Duration::from_secs(120);
     play.run_until(end);
     for (i, endpoint) in model.endpoints.iter().enumerate() {
         let standing = play.ledger.belief(EndpointId::from(i)).standing();

@@ -116,6 +116,25 @@ impl Belief {
         Belief { observed, forced: self.forced, weight: self.weight, last, since }
     }
 
+    /// The belief after one more failure that turns nothing down: the server suspects itself. It comes as close to down
+    /// as it can, so that the next failure that is believed takes it there.
+    pub fn after_in_vain(self, check: &HealthCheck, result: ProbeResult, now: Moment) -> Self {
+        if self.counted() != Standing::Up {
+            return self.after(check, result, now);
+        }
+        let least = Observed::Known { health: rise(check), up: true };
+        let after = self.after(check, result, now);
+        match after.observed {
+            Observed::Known { up: false, .. } => Belief { observed: least, ..after },
+            _ => after,
+        }
+    }
+
+    /// Up again, one failure away from down: it went there while the server suspected itself too late.
+    pub fn reinstated(self, check: &HealthCheck, now: Moment) -> Self {
+        Belief { observed: Observed::Known { health: rise(check), up: true }, since: now, ..self }
+    }
+
     /// The same belief with its history forgotten and its standing recalled: what is left of it when the check it was
     /// formed by has changed. Orders stay.
     pub fn asked_anew(self, now: Moment) -> Self {

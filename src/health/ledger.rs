@@ -13,14 +13,20 @@ use crate::health::journal::{Journal, Turn};
 use crate::health::probe::ProbeResult;
 use crate::health::schedule::Schedule;
 use crate::health::standings::{EndpointKey, Standings, Subject};
+use crate::health::suspicion::Suspicions;
 use crate::health::table::{HealthTable, PoolHealth};
 use crate::health::tally::ProbeTally;
 use crate::health::target::{Job, Target, TargetId, targets};
-use crate::model::{EndpointId, Model, Moment, PoolId};
+use crate::model::{EndpointId, Model, Moment, Pool, PoolId};
 
 mod ordering;
+mod suspecting;
 
 pub use ordering::{BY_BYTES_MAX, REASON_BYTES_MAX};
+
+/// More turns than this that come of one cause are counted, not told one by one: the drain of a region of a thousand
+/// pools, or the start of a server with thirty thousand endpoints, must not push everything else out of the journal.
+const TURNS_TOLD_MAX: usize = 20;
 
 /// What an event came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +76,11 @@ pub struct Ledger {
     unheard: usize,
     journal: Journal,
     tally: ProbeTally,
+    suspicions: Suspicions,
+    /// Which pools have been found up or down since they came up in the configuration, by id.
+    known_pools: Vec<bool>,
+    /// How many turns told of what was found down at first, in this round of first probes.
+    found_down: usize,
     /// The longest TTL of any VIP: what changes later than that caps no answer.
     ttl_max: Duration,
 }
@@ -83,6 +94,9 @@ impl Ledger {
         let tally = ProbeTally::new(&model);
         let mut ledger = Ledger {
             ttl_max: ttl_max(&model),
+            suspicions: Suspicions::new(&model),
+            known_pools: vec![false; model.pools.len()],
+            found_down: 0,
             model,
             standings,
             table,
@@ -94,6 +108,7 @@ impl Ledger {
             tally,
         };
         ledger.watch_targets(None, now);
+        ledger.know_pools(&HashMap::new());
         ledger
     }
 
@@ -130,9 +145,10 @@ impl Ledger {
         self.unheard -= usize::from(std::mem::take(&mut watched.unheard));
         let (target, started, endpoints) = (watched.target.clone(), watched.started, watched.endpoints.clone());
         let former = self.pace(&target, &endpoints);
-        let step = endpoints
-            .iter()
-            .fold(Step::default(), |step, endpoint| step.and(self.learn(*endpoint, &target, result, now)));
+        let step = self.hear(id, &endpoints, result, now);
+        let believed = result.passed || !self.suspicions.disbelieves(started);
+        let learn = |step: Step, endpoint: &EndpointId| step.and(self.learn(*endpoint, &target, result, believed, now));
+        let step = endpoints.iter().fold(step, learn);
         let pace = self.pace(&target, &endpoints);
         if pace > former {
             self.schedule.slackened(id, started, now, former, pace);
@@ -148,9 +164,11 @@ impl Ledger {
         let former = std::mem::replace(&mut self.standings, next);
         self.tally = self.tally.carried_over(&self.model, &model);
         self.ttl_max = ttl_max(&model);
-        self.model = model;
+        let old = std::mem::replace(&mut self.model, model);
         self.watch_targets(Some(&former), now);
         self.table = HealthTable::new(&self.model, &self.standings, now);
+        let known = old.pools.iter().map(|pool| pool.name.as_str()).zip(std::mem::take(&mut self.known_pools));
+        self.know_pools(&known.filter(|(_, known)| *known).collect());
         let turns = self.slept_and_woken(&former.orders, now);
         let step = Step { changed: true, flipped: true, turns };
         self.write(&step);
@@ -251,6 +269,7 @@ impl Ledger {
         self.unheard = watched.values().filter(|w| w.unheard).count();
         self.schedule.retain(|id| watched.contains_key(&id));
         self.watched = watched;
+        self.suspect_watched();
     }
 
     /// Gives a belief to those of its endpoints that have none of their own; orders stay theirs.
@@ -269,17 +288,31 @@ impl Ledger {
         waits.min().unwrap_or(target.check.interval)
     }
 
-    /// One endpoint's belief after a result.
-    fn learn(&mut self, id: EndpointId, target: &Target, result: &ProbeResult, now: Moment) -> Step {
+    /// One endpoint's belief after a result; one that is not believed turns nothing down.
+    ///
+    /// What is found up at first is no turn: that is how it should be, and a start would be a thousand lines of it. What
+    /// is found down at first is told, up to a bound.
+    fn learn(&mut self, id: EndpointId, target: &Target, result: &ProbeResult, believed: bool, now: Moment) -> Step {
         let slot = &mut self.standings.endpoints[id.index()];
-        let before = slot.standing();
-        let belief = std::mem::replace(slot, Belief::unprobed(now)).after(&target.check, result.clone(), now);
-        let (after, effective) = (belief.standing(), belief.effective());
+        let before = slot.counted();
+        let belief = std::mem::replace(slot, Belief::unprobed(now));
+        let belief = match believed {
+            true => belief.after(&target.check, result.clone(), now),
+            false => belief.after_in_vain(&target.check, result.clone(), now),
+        };
+        let (after, effective) = (belief.counted(), belief.effective());
         let in_a_row = belief.last().map_or(0, |last| last.in_a_row);
         *slot = belief;
         let mut step = self.refresh(Subject::Endpoint(id), now);
         if before != after {
             self.tally.turned(id, after);
+        }
+        let told = match (before, after) {
+            (Standing::Unknown, Standing::Up) => false,
+            (Standing::Unknown, _) => before != after && self.tells_found_down(),
+            _ => before != after,
+        };
+        if told {
             let (kind, name) = ("endpoint", Subject::Endpoint(id).name(&self.model));
             let (from, to, reason) = (before.words().into(), after.words().into(), result.to_string());
             let effective = effective.into();
@@ -316,17 +349,54 @@ impl Ledger {
     }
 
     /// What it means that a pool was `before` and is now as the table says.
-    fn pool_step(&self, id: PoolId, before: PoolHealth, now: Moment) -> Step {
+    fn pool_step(&mut self, id: PoolId, before: PoolHealth, now: Moment) -> Step {
         let after = self.table.pool(id);
         let turned = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
-        let turn = turned.then(|| {
+        let (from, told) = match self.known_pools[id.index()] {
+            true => (pool_words(before), turned),
+            false if !self.is_known(id) => ("unknown", false),
+            false => {
+                self.known_pools[id.index()] = true;
+                ("unknown", !after.usable && !after.withdrawn && self.tells_found_down())
+            }
+        };
+        let turn = told.then(|| {
             let pool = self.model.pool(id);
             let (kind, name) = ("pool", pool.name.clone());
-            let (from, to) = (pool_words(before), pool_words(after));
+            let to = pool_words(after);
             let reason = format!("{} of {} up (min {})", after.healthy, pool.endpoints.len(), pool.min_healthy);
             Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() }
         });
         Step { changed: before != after, flipped: turned, turns: turn.into_iter().collect() }
+    }
+
+    /// Whether a pool is up, or all of its endpoints have been heard of.
+    fn is_known(&self, id: PoolId) -> bool {
+        let heard = |(id, _): (EndpointId, _)| self.belief(id).counted() != Standing::Unknown;
+        self.table.pool(id).usable || self.model.members(id).all(heard)
+    }
+
+    /// What is known of pools when the table was made anew; those named were known before.
+    fn know_pools(&mut self, before: &HashMap<&str, bool>) {
+        let known =
+            |(at, pool): (usize, &Pool)| before.contains_key(pool.name.as_str()) || self.is_known(PoolId::from(at));
+        self.known_pools = self.model.pools.iter().enumerate().map(known).collect();
+    }
+
+    /// Whether one more may be told of that was found down at first.
+    fn tells_found_down(&mut self) -> bool {
+        self.found_down = if self.unheard == 0 { 0 } else { self.found_down + 1 };
+        self.found_down <= TURNS_TOLD_MAX
+    }
+
+    /// What the first round found, in a line: `20 endpoints up, 1 down; 1 of 7 pools down`.
+    pub fn found(&self) -> String {
+        let counted = |standing| self.standings.endpoints.iter().filter(|b| b.counted() == standing).count();
+        let (up, down, unknown) = (counted(Standing::Up), counted(Standing::Down), counted(Standing::Unknown));
+        let pools = self.model.pools.len();
+        let away = (0..pools).filter(|at| !self.table.pool(PoolId::from(*at)).usable).count();
+        let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
+        format!("{up} endpoints up, {down} down{unknown}; {away} of {pools} pools out")
     }
 
     fn write(&mut self, step: &Step) {

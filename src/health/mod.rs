@@ -13,6 +13,7 @@ pub mod standings;
 pub mod table;
 pub mod target;
 pub mod schedule;
+pub mod suspicion;
 pub mod journal;
 pub mod tally;
 pub mod ledger;

@@ -95,6 +95,7 @@ pub fn server(server: &ServerSettings) -> Vec<Fact> {
         fact("nsid", or_none(server.nsid.as_ref())),
         fact("version", or_none(server.version.as_ref())),
         fact("start_timeout", time(server.start_timeout)),
+        fact("suspect_itself", server.suspect_itself),
         fact("tcp_connections_max", server.tcp_connections_max),
         fact("tcp_connections_per_client_max", server.tcp_connections_per_client_max),
         fact("tcp_idle", time(server.tcp_idle)),

@@ -35,6 +35,8 @@ pub struct ServerSettings {
     pub version: Option<String>,
     /// How long the first round of probes may hold back readiness.
     pub start_timeout: Duration,
+    /// Whether nearly all checks failing at once make the server suspect itself, and turn nothing down for a while.
+    pub suspect_itself: bool,
     /// How long a server that stops lets connections finish what they have begun.
     pub stop_timeout: Duration,
     /// TCP connections at once, over all clients.
@@ -68,6 +70,7 @@ impl Default for ServerSettings {
             nsid: None,
             version: None,
             start_timeout: Duration::from_secs(10),
+            suspect_itself: true,
             stop_timeout: Duration::from_secs(5),
             tcp_connections_max: 4096,
             tcp_connections_per_client_max: 64,

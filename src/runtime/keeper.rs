@@ -507,11 +507,14 @@ impl Keeper {
             return;
         }
         let (unheard, all) = self.ledger.unheard();
-        if unheard > 0 {
-            warn!("ready without {unheard} of {all} first probes: start_timeout is over");
-        } else {
-            info!("first round of {all} probes done");
-        }
+        let reason = match unheard {
+            0 => format!("first round of {all} probes: {}", self.ledger.found()),
+            _ => format!("start_timeout is over, {unheard} of {all} first probes are not: {}", self.ledger.found()),
+        };
+        let (at, kind, name) = (self.clock.now(), "server", "self".to_owned());
+        let (from, to, effective) = ("starting".into(), "ready".into(), "ready".into());
+        let step = self.ledger.noted(Turn { at, kind, name, from, to, after: 0, reason, effective });
+        self.note(&step);
         self.ready.send_replace(true);
     }
 
@@ -599,7 +602,11 @@ fn write_state(state: &StateFile, text: &str) -> bool {
     written.is_ok()
 }
 
-/// One line for each standing that turned.
+/// One line for each standing that turned; one that somebody should look at is a warning.
 fn log(turn: &Turn) {
-    info!("{turn}");
+    if turn.kind == "server" && turn.effective == "frozen" {
+        warn!("{turn}");
+    } else {
+        info!("{turn}");
+    }
 }

@@ -17,6 +17,7 @@ use rhumb::health::ledger::Ledger;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
 use rhumb::health::target::TargetId;
 use rhumb::model::{Family, Model, Moment, VipId};
+use rhumb::runtime::overrides;
 use rhumb::runtime::state::{self, StateFile};
 use rhumb::steering::{Client, Decision, Draw, Plan, Silent, decide};
 
@@ -43,6 +44,8 @@ pub struct Play {
     /// Probes under way, by when they end.
     running: BinaryHeap<Reverse<(Moment, TargetId, bool, bool)>>,
     disk: tempfile::TempDir,
+    /// When orders were last looked after.
+    timed: Moment,
     draws: u64,
 }
 
@@ -69,6 +72,7 @@ impl Play {
             moods: HashMap::new(),
             running: BinaryHeap::new(),
             disk: tempfile::tempdir().unwrap(),
+            timed: START,
             draws: seed,
         }
     }
@@ -85,9 +89,13 @@ impl Play {
     pub fn run_until(&mut self, end: Moment) {
         loop {
             let ends = self.running.peek().map(|Reverse((at, ..))| *at);
-            let next = [self.ledger.next_due(), ends].into_iter().flatten().min();
+            let order = self.ledger.next_order_change(self.timed);
+            let next = [self.ledger.next_due(), ends, order].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
+            if order.is_some_and(|order| order <= self.now) {
+                self.keep_time();
+            }
             while let Some(Reverse((at, id, passed, hung))) = self.running.pop() {
                 if at > self.now {
                     self.running.push(Reverse((at, id, passed, hung)));
@@ -112,7 +120,12 @@ impl Play {
             }
         }
         self.now = end;
-        // The keeper does so every second; nobody looks in between.
+        // The keeper counts down now and then; nobody looks in between.
+        self.keep_time();
+    }
+
+    fn keep_time(&mut self) {
+        self.timed = self.now;
         let _ = self.ledger.keep_time(self.now);
     }
 
@@ -136,11 +149,15 @@ impl Play {
     pub fn restart(&mut self, away: Duration) {
         let file = StateFile::open(self.disk.path()).unwrap();
         file.write(&state::text(&self.ledger, self.now)).unwrap();
+        let orders = overrides::text(self.ledger.standings().orders.named(self.ledger.model()));
         self.now = self.now + away;
         let (recalled, problem) = file.read(self.now);
         assert_eq!(problem, None);
         self.seed = self.seed.wrapping_add(1);
         self.ledger = Ledger::new(self.ledger.model().clone(), &recalled, self.seed, self.now);
+        let (orders, bad) = overrides::parse(&orders);
+        assert_eq!(bad, []);
+        let _ = self.ledger.recall_orders(orders, self.now);
         self.running.clear();
     }
 

@@ -38,6 +38,7 @@ pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> Serv
         udp_payload_max: server.udp_payload_max.as_ref().map_or(default.udp_payload_max, |w| w.value as u16),
         nsid: server.nsid.as_ref().map(|w| w.value.clone()),
         version: server.version.as_ref().map(|w| w.value.clone()),
+        suspect_itself: server.suspect_itself.as_ref().map_or(default.suspect_itself, |w| w.value),
         start_timeout: server.start_timeout.as_ref().map_or(default.start_timeout, |w| w.value),
         stop_timeout: server.stop_timeout.as_ref().map_or(default.stop_timeout, |w| w.value),
         tcp_connections_max: number(&server.tcp_connections_max, default.tcp_connections_max),

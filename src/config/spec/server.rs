@@ -40,6 +40,8 @@ pub struct Server {
     pub version: Option<Written<String>>,
     /// How long the first round of probes may hold back readiness.
     pub start_timeout: Option<Written<Duration>>,
+    /// Whether nearly all checks failing at once make the server suspect itself.
+    pub suspect_itself: Option<Written<bool>>,
     /// `stop_timeout`.
     pub stop_timeout: Option<Written<Duration>>,
     /// Over all clients.
@@ -78,6 +80,7 @@ impl Server {
             nsid: fields.form(reports, "nsid", &forms::SHORT_TEXT),
             version: fields.form(reports, "version", &forms::SHORT_TEXT),
             start_timeout: fields.duration(reports, "start_timeout", Duration::ZERO..=hour),
+            suspect_itself: fields.flag(reports, "suspect_itself"),
             stop_timeout: fields.duration(reports, "stop_timeout", Duration::ZERO..=hour),
             tcp_connections_max: fields.integer(reports, "tcp_connections_max", 1..=TCP_CONNECTIONS_MAX),
             tcp_connections_per_client_max: fields.integer(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::health::forced::{Aspect, Change, Forced, Order, Phase, Refusal};
 use crate::health::journal::Turn;
-use crate::health::ledger::{Ledger, Step};
+use crate::health::ledger::{Ledger, Step, TURNS_TOLD_MAX};
 use crate::health::names::{Subject, SubjectName, resolve};
 use crate::health::orders::{Given, ORDERS_MAX, OrderListed, Orders, Place};
 use crate::model::{Moment, WEIGHT_MAX};
@@ -16,9 +16,6 @@ use crate::model::{Moment, WEIGHT_MAX};
 pub const REASON_BYTES_MAX: usize = 500;
 /// The longest name of who ordered something, in bytes.
 pub const BY_BYTES_MAX: usize = 100;
-/// More turns than this that come of one cause are counted, not told one by one: the drain of a region of a thousand
-/// pools must not push everything else out of the journal.
-const TURNS_TOLD_MAX: usize = 20;
 
 impl Ledger {
     /// Every order, in force or not: by region, pool and endpoint, those of names that are not configured last.
@@ -145,9 +142,10 @@ impl Ledger {
         told
     }
 
-    /// Ends the orders whose time is over, begins those whose time has come, and counts down the others.
+    /// Ends the orders whose time is over, begins those whose time has come, and counts down the others; a suspicion may
+    /// have lasted too long.
     pub fn keep_time(&mut self, now: Moment) -> Step {
-        let mut step = Step::default();
+        let mut step = self.reconsider(now);
         for (place, aspect) in self.standings.orders.over(now) {
             let ended = self.standings.orders.end(&place, Some(aspect));
             step = step.and(self.ended(&place, &ended, "expired", now));
