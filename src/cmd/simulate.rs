@@ -4,6 +4,7 @@
 //! Without `--down` and `--drain` each region is taken out in turn. `capacity` of the regions informs this command alone:
 //! the server sheds nothing by it.
 
+use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -87,12 +88,15 @@ fn asked(args: &Args) -> Result<Simulate, Problem> {
 fn read(path: &Path) -> Result<String, Problem> {
     let wrong =
         |fact: String| Problem::error("E0601", Place::file(path), fact).help("name a text file with `--demand FILE`");
-    let meta =
-        std::fs::metadata(path).map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))?;
-    if meta.is_file() && meta.len() > DEMAND_BYTES_MAX as u64 {
-        return Err(wrong(format!("the demand is larger than {} MiB", DEMAND_BYTES_MAX >> 20)));
+    let mut text = String::new();
+    // One byte more than may be, also of a pipe that never ends.
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(DEMAND_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    read.map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))?;
+    match text.len() > DEMAND_BYTES_MAX {
+        true => Err(wrong(format!("the demand is larger than {} MiB", DEMAND_BYTES_MAX >> 20))),
+        false => Ok(text),
     }
-    std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))
 }
 
 fn of_files(args: &Args, asked: &Simulate) -> Result<Simulated, Exit> {

@@ -32,7 +32,7 @@ fn scenario(out: &mut String, scenario: &ScenarioSaid, total: f64) {
     let mut names: Vec<String> = scenario.down.iter().map(|name| format!("{name} down")).collect();
     names.extend(scenario.drain.iter().map(|name| format!("{name} drained")));
     let _ = writeln!(out, "{}", names.join(", "));
-    let rows: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned))
+    let rows: Vec<[String; COLUMNS]> = std::iter::once(HEAD.map(str::to_owned))
         .chain(scenario.regions.iter().map(|each| region(each, total)))
         .chain(beside("to what is down", scenario.adrift.before, scenario.adrift.after, total))
         .chain(beside("no address", scenario.unanswered.before, scenario.unanswered.after, total))
@@ -41,14 +41,12 @@ fn scenario(out: &mut String, scenario: &ScenarioSaid, total: f64) {
     cascade(out, scenario, total);
 }
 
-const HEAD: [&str; 7] = ["region", "before", "", "after", "", "capacity", "used"];
+const COLUMNS: usize = 8;
+const HEAD: [&str; COLUMNS] = ["region", "before", "", "after", "", "capacity", "used", ""];
 
-fn region(region: &RegionLoadSaid, total: f64) -> [String; 7] {
+fn region(region: &RegionLoadSaid, total: f64) -> [String; COLUMNS] {
     let used = region.capacity.map(|capacity| region.after / capacity as f64);
-    let used = used.map_or_else(String::new, |used| match used > 1.0 {
-        true => format!("{:.0} % over", used * 100.0),
-        false => format!("{:.0} %     ", used * 100.0),
-    });
+    let over = used.is_some_and(|used| used > 1.0);
     [
         region.region.clone(),
         amount(region.before),
@@ -56,15 +54,25 @@ fn region(region: &RegionLoadSaid, total: f64) -> [String; 7] {
         amount(region.after),
         share(region.after, total),
         region.capacity.map_or_else(String::new, |capacity| capacity.to_string()),
-        used,
+        used.map_or_else(String::new, |used| format!("{:.0} %", used * 100.0)),
+        if over { "over".to_owned() } else { String::new() },
     ]
 }
 
 /// A row for what no region bears, when there is any.
-fn beside(name: &str, before: f64, after: f64, total: f64) -> Option<[String; 7]> {
+fn beside(name: &str, before: f64, after: f64, total: f64) -> Option<[String; COLUMNS]> {
     let empty = String::new;
     (before > 0.0 || after > 0.0).then(|| {
-        [name.to_owned(), amount(before), share(before, total), amount(after), share(after, total), empty(), empty()]
+        [
+            name.to_owned(),
+            amount(before),
+            share(before, total),
+            amount(after),
+            share(after, total),
+            empty(),
+            empty(),
+            empty(),
+        ]
     })
 }
 
@@ -76,8 +84,8 @@ fn share(value: f64, total: f64) -> String {
     if total > 0.0 { format!("{:.1} %", value / total * 100.0) } else { String::new() }
 }
 
-fn table(out: &mut String, rows: &[[String; 7]]) {
-    let mut widths = [0; 7];
+fn table(out: &mut String, rows: &[[String; COLUMNS]]) {
+    let mut widths = [0; COLUMNS];
     for row in rows {
         for (width, text) in widths.iter_mut().zip(row) {
             *width = (*width).max(text.chars().count());
