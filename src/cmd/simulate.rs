@@ -90,8 +90,8 @@ fn read(path: &Path) -> Result<String, Problem> {
         |fact: String| Problem::error("E0601", Place::file(path), fact).help("name a text file with `--demand FILE`");
     let mut text = String::new();
     // One byte more than may be, also of a pipe that never ends.
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(DEMAND_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(DEMAND_BYTES_MAX as u64 + 1).read_to_string(&mut text));
     read.map_err(|error| wrong(format!("cannot read the demand: {}", plain_words(&error))))?;
     match text.len() > DEMAND_BYTES_MAX {
         true => Err(wrong(format!("the demand is larger than {} MiB", DEMAND_BYTES_MAX >> 20))),
