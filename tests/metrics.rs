@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::io::Write;
@@ -257,4 +258,77 @@ fn prometheus_finds_nothing_to_complain_about() {
     assert!(open.contains("rhumb_dns_requests_total{proto=\"udp\",type=\"A\"} 1\n"), "{open}");
     assert!(!classic.contains("# EOF"));
     assert_eq!(Page(classic).families().get("rhumb_dns_requests_total").map(String::as_str), Some("counter"));
+}
+
+const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");
+
+/// The names of metrics in a text: ours, and those of the process. Recording rules have colons and are not among them.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = text.split(|c| !part_of_name(c));
+    let names = words.filter(|word| word.starts_with("rhumb_") || word.starts_with("process_"));
+    names.filter(|name| !name.contains(':')).map(str::to_owned).collect()
+}
+
+/// The family of a series' name: histograms have three.
+fn family(name: &str) -> &str {
+    ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+}
+
+#[test]
+fn dashboard_rules_and_documentation_name_what_a_server_has() {
+    let site = Site::start();
+    let page = site.page();
+    let families = page.families();
+    for file in ["prometheus/rules.yml", "prometheus/alerts.yml", "prometheus/tests.yml", "grafana/rhumb.json"] {
+        let text = fs::read_to_string(format!("{PACKAGING}/{file}")).unwrap();
+        let named = names_in(&text);
+        assert!(named.len() >= 5, "{file}: {named:?}");
+        for name in named {
+            assert!(families.contains_key(&name) || families.contains_key(family(&name)), "{file} names {name}");
+        }
+    }
+    let readme = fs::read_to_string(format!("{PACKAGING}/prometheus/README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+    let served: BTreeSet<&str> = families.keys().map(String::as_str).collect();
+    assert_eq!(documented, served, "the table of packaging/prometheus/README.md");
+    for name in families.keys() {
+        let help = format!("# HELP {name} ");
+        assert!(page.0.lines().any(|line| line.strip_prefix(&help).is_some_and(|words| words.len() > 5)), "{name}");
+    }
+}
+
+#[test]
+fn the_dashboard_reads_recording_rules_that_there_are() {
+    let rules = fs::read_to_string(format!("{PACKAGING}/prometheus/rules.yml")).unwrap();
+    let recorded: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
+    let text = fs::read_to_string(format!("{PACKAGING}/grafana/rhumb.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut read = BTreeSet::new();
+    for file in [text.as_str(), &fs::read_to_string(format!("{PACKAGING}/prometheus/alerts.yml")).unwrap()] {
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        read.extend(file.split(|c| !part_of_name(c)).filter(|word| word.starts_with("rhumb:")).map(str::to_owned));
+    }
+    assert!(read.len() >= 5);
+    for name in &read {
+        assert!(recorded.contains(&**name), "{name} is no rule of rules.yml");
+    }
+    let mut seen = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(seen.insert(panel["id"].as_u64().unwrap()), "{title}: two panels have its number");
+        let targets = panel["targets"].as_array().map_or(0, Vec::len);
+        assert!(panel["type"] == "row" || targets > 0, "{title} shows nothing");
+    }
+}
+
+#[test]
+fn promtool_finds_the_rules_sound_and_they_alert_as_they_should() {
+    for args in [["check", "rules", "rules.yml", "alerts.yml"].as_slice(), &["test", "rules", "tests.yml"]] {
+        let ran = Command::new("promtool").args(args).current_dir(format!("{PACKAGING}/prometheus")).output();
+        let Ok(output) = ran else { return eprintln!("SKIPPED: promtool is not installed") };
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{args:?}: {said}");
+    }
 }
