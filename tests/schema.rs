@@ -38,7 +38,7 @@ const fn object(
     Object { name, heading, filler, above }
 }
 
-const OBJECTS: [Object; 15] = [
+const OBJECTS: [Object; 16] = [
     object("server", "[server]", "", &[]),
     object("geo", "[geo]", "", &[]),
     object("network", "[[geo.network]]", "name = \"n\"\ncidr = [\"10.0.0.0/8\"]", &[]),
@@ -54,6 +54,7 @@ const OBJECTS: [Object; 15] = [
     object("zone", "[zone.\"example.com.\"]", "", &[]),
     object("tls", "[tls.t]", "certificate = \"a.pem\"\nkey_file = \"a.key\"", &[]),
     object("admin", "[admin]", "", &[]),
+    object("query_log", "[query_log]", "", &[]),
 ];
 
 /// What the objects of a whole configuration refer to.
@@ -370,6 +371,7 @@ fn validate(root: &Value, schema: &Value, value: &Value, at: &str, wrong: &mut V
             "minLength" => text.is_none_or(|text| text.chars().count() as u64 >= takes.as_u64().unwrap()),
             "maxLength" => text.is_none_or(|text| text.chars().count() as u64 <= takes.as_u64().unwrap()),
             "minimum" => number.is_none_or(|number| number >= takes.as_f64().unwrap()),
+            "exclusiveMinimum" => number.is_none_or(|number| number > takes.as_f64().unwrap()),
             "maximum" => number.is_none_or(|number| number <= takes.as_f64().unwrap()),
             "minItems" => items.is_none_or(|items| items.len() as u64 >= takes.as_u64().unwrap()),
             "maxItems" => items.is_none_or(|items| items.len() as u64 <= takes.as_u64().unwrap()),
