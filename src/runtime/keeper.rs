@@ -240,8 +240,8 @@ pub struct Keeper {
     unsaved: bool,
     /// Set by a save that failed: the next round tries again.
     unsaved_after_all: Arc<AtomicBool>,
-    /// Probes that this machine could not make since the last round.
-    not_asked: u32,
+    /// Probes that this machine could not make since the last round, and what was wrong with the last of them.
+    not_asked: (u32, String),
     part: Part,
     /// When orders last began, ended and were counted down.
     timed: Moment,
@@ -303,7 +303,7 @@ impl Keeper {
             saving: None,
             unsaved: true,
             unsaved_after_all: Arc::default(),
-            not_asked: 0,
+            not_asked: Default::default(),
             part: Part::Alone,
             timed: now,
             unpublished: None,
@@ -400,7 +400,7 @@ impl Keeper {
 
     fn probed(&mut self, id: TargetId, result: &ProbeResult) -> Step {
         if !result.reason.is_evidence() {
-            self.not_asked += 1;
+            self.not_asked = (self.not_asked.0 + 1, result.detail.clone());
         }
         debug!(target = id.0, passed = result.passed, took_us = result.took.as_micros() as u64, "probe: {result}");
         self.ledger.probed(id, result, self.clock.now())
@@ -520,8 +520,8 @@ impl Keeper {
 
     fn round(&mut self, now: Moment) {
         match std::mem::take(&mut self.not_asked) {
-            0 => {}
-            count => warn!("{count} probes could not be made: this machine is out of sockets, ports or memory"),
+            (0, _) => {}
+            (count, why) => warn!("{count} probes could not be made, which says nothing of endpoints; the last: {why}"),
         }
         let may_write = self.part != Part::Silent;
         let taken = self.desk.work(&self.ledger, &self.snapshot.safety, may_write, now);
