@@ -138,7 +138,9 @@ impl Ledger {
         }
         self.tally.probed(&self.model, &watched.endpoints, result);
         if !result.reason.is_evidence() {
-            self.schedule.again(id, watched.started, now, watched.target.check.interval);
+            // Thousands that could not be asked at once, because of us, are not all asked again at once.
+            let check = &watched.target.check;
+            self.schedule.slackened(id, watched.started, now, check.fast, check.interval);
             return Step::default();
         }
         watched.slow = result.reason.timed_out();

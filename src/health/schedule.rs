@@ -46,7 +46,7 @@ impl Schedule {
     }
 
     /// The same where the pace has just slackened from `former` to `wait`: anywhere between the two, so that targets
-    /// that were all in doubt at once (at start, after an outage) do not beat as one ever after.
+    /// that were all in doubt at once (at start, after an outage, when we could not ask) do not beat as one ever after.
     pub fn slackened(&mut self, id: TargetId, started: Moment, now: Moment, former: Duration, wait: Duration) {
         let wait = self.draw(former.min(wait)..=wait);
         self.waiting.push(Reverse(((started + wait).max(now), id)));

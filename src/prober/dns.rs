@@ -78,13 +78,23 @@ async fn over_udp(query: &[u8], address: SocketAddr, deadline: &mut Deadline) ->
 }
 
 async fn response_to(query: &[u8], socket: &UdpSocket) -> io::Result<Vec<u8>> {
-    let mut bytes = [0; UDP_BYTES_MAX];
     loop {
-        let length = socket.recv(&mut bytes).await?;
-        if answers(&bytes[..length], query) {
-            return Ok(bytes[..length].to_vec());
+        socket.readable().await?;
+        match received(query, socket) {
+            Ok(Some(response)) => return Ok(response),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// What has come, if it answers the query. Not `async`, so that thousands that wait hold no buffer.
+fn received(query: &[u8], socket: &UdpSocket) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = [0; UDP_BYTES_MAX];
+    let length = socket.try_recv(&mut bytes)?;
+    let response = &bytes[..length];
+    Ok(answers(response, query).then(|| response.to_vec()))
 }
 
 async fn over_tcp(query: &[u8], address: SocketAddr, deadline: &mut Deadline) -> Result<Vec<u8>, Found> {

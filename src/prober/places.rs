@@ -32,9 +32,10 @@ pub struct Bounds {
     pub young: usize,
 }
 
-/// The most probes that ever run at once, each some kilobytes of ours and of the kernel's; thirty thousand targets of
-/// which all time out after 2 s, every 10 s, need six thousand.
-pub const RUNNING_MAX: usize = 16_384;
+/// The most probes that ever run at once: thirty thousand targets of which all time out after 2 s, every 10 s, need six
+/// thousand. One that connects holds about 2 KiB of ours, one that waits for an HTTP response about 25 KiB, so this is
+/// 200 MiB on the worst day.
+pub const RUNNING_MAX: usize = 8_192;
 /// Descriptors left to everything else: listeners, connections of clients, files.
 const DESCRIPTORS_KEPT: usize = 512;
 
