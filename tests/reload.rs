@@ -141,6 +141,97 @@ fn a_changed_file_and_a_hangup_reload_by_themselves() {
 }
 
 #[test]
+fn every_way_in_which_files_are_replaced_is_seen() {
+    let site = Site::start();
+    let zone_file = site.path("zones/example.com.zone");
+    let soon = |address: &str, how: &str| {
+        assert!(site.answers_soon("static.example.com.", address), "{how}: {}", site.server.process.log());
+    };
+
+    // As vim does: the old one is renamed to a backup, and a new one written under the name.
+    fs::rename(&zone_file, site.path("zones/example.com.zone~")).unwrap();
+    fs::write(&zone_file, zone("192.0.2.31")).unwrap();
+    soon("192.0.2.31", "renamed away and written anew");
+
+    fs::write(&zone_file, zone("192.0.2.32")).unwrap();
+    soon("192.0.2.32", "truncated and written");
+
+    fs::write(site.path("elsewhere"), zone("192.0.2.33")).unwrap();
+    assert!(Command::new("mv").arg(site.path("elsewhere")).arg(&zone_file).status().unwrap().success());
+    soon("192.0.2.33", "moved over");
+
+    // The whole folder, as a checkout of another commit by a link or a rename has it.
+    fs::create_dir(site.path("zones.new")).unwrap();
+    fs::write(site.path("zones.new/example.com.zone"), zone("192.0.2.34")).unwrap();
+    fs::write(site.path("zones.new/more.test.zone"), zone("192.0.2.35")).unwrap();
+    fs::rename(site.path("zones"), site.path("zones.old")).unwrap();
+    fs::rename(site.path("zones.new"), site.path("zones")).unwrap();
+    soon("192.0.2.34", "the folder was replaced");
+    assert_eq!(site.answer("static.more.test."), "192.0.2.35");
+
+    fs::remove_file(site.path("zones/more.test.zone")).unwrap();
+    assert!(site.answers_soon("static.more.test.", ""), "a zone that is gone is not served any more");
+
+    let reloads = || site.server.process.log().matches("reloaded generation").count();
+    let before = reloads();
+    let bytes = fs::read(COUNTRIES).unwrap();
+    fs::write(site.path("country.mmdb"), bytes).unwrap();
+    assert!(poll(PATIENCE, || reloads() > before), "a database was written in place: {}", site.server.process.log());
+}
+
+#[test]
+fn kubernetes_swaps_of_a_mounted_volume_are_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let address = common::free_address();
+    let config = |pool: &str| format!("[server]\nlisten = [\"{address}\"]\nzones_dir = \"zones\"\n{}", vip(pool));
+    fs::create_dir(path("zones")).unwrap();
+    fs::write(path("zones/example.com.zone"), zone("192.0.2.1")).unwrap();
+    // As AtomicWriter lays it out: rhumb.toml -> ..data/rhumb.toml, ..data -> ..2026_11_22, swapped by a rename.
+    let version = |name: &str, pool: &str| {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("rhumb.toml"), config(pool)).unwrap();
+        fs::copy(COUNTRIES, path(name).join("country.mmdb")).unwrap();
+        std::os::unix::fs::symlink(name, path("..data_tmp")).unwrap();
+        fs::rename(path("..data_tmp"), path("..data")).unwrap();
+    };
+    version("..2026_11_22_one", "192.0.2.10");
+    for name in ["rhumb.toml", "country.mmdb"] {
+        std::os::unix::fs::symlink(format!("..data/{name}"), path(name)).unwrap();
+    }
+    let mut command = Command::new(RHUMB);
+    command.args(["serve", "-c"]).arg(path("rhumb.toml"));
+    let mut server = common::Running::start(command, "rhumb", dir.path());
+    let answer = || {
+        let question = Question::new("www.example.com.", rtype::A).to_bytes();
+        let reply = common::dns::udp_within(address, &question, Duration::from_millis(200))?;
+        let reply = common::dns::Reply::parse(&reply).ok()?;
+        reply.addresses().first().map(ToString::to_string)
+    };
+    server.wait_until(|| answer().as_deref() == Some("192.0.2.10"));
+    for (name, former, pool) in [
+        ("..2026_11_22_two", "..2026_11_22_one", "192.0.2.20"),
+        ("..2026_11_22_three", "..2026_11_22_two", "192.0.2.30"),
+    ] {
+        version(name, pool);
+        // Kubernetes removes the former version at once.
+        fs::remove_dir_all(path(former)).unwrap();
+        server.wait_until(|| answer().as_deref() == Some(pool));
+    }
+}
+
+#[test]
+fn a_burst_of_changes_is_few_reloads() {
+    let site = Site::start();
+    let reloads = || site.server.process.log().matches("reloaded generation").count();
+    for n in 0..40 {
+        fs::write(site.path(&format!("zones/burst{n}.test.zone")), zone("192.0.2.40")).unwrap();
+    }
+    assert!(site.answers_soon("static.burst39.test.", "192.0.2.40"), "{}", site.server.process.log());
+    assert!(reloads() <= 4, "{}", site.server.process.log());
+}
+
+#[test]
 fn a_listener_that_is_added_answers_and_one_that_is_gone_does_not() {
     let site = Site::start();
     let other = common::free_address();

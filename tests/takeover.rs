@@ -390,6 +390,63 @@ fn listeners_that_are_new_are_opened_and_those_no_longer_wanted_are_closed() {
 }
 
 #[test]
+fn encrypted_transports_and_the_admin_api_go_along() {
+    let Some(kdig) = common::program("kdig") else { return common::skipped("kdig is not installed") };
+    let mut site = Site::new();
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::write(site.path("c.pem"), pair.cert.pem()).unwrap();
+    fs::write(site.path("k.pem"), pair.signing_key.serialize_pem()).unwrap();
+    let (dot, doh) = (common::free_address(), common::free_address());
+    let encrypted = format!("dot = [\"{dot}\"]\ndoq = [\"{dot}\"]\ndoh = [\"{doh}\"]\ntls = \"dns\"\n");
+    site.configure(&[site.address], &encrypted);
+    let text = fs::read_to_string(site.path("rhumb.toml")).unwrap();
+    let text = text.replace("[region.one]", "[tls.dns]\ncertificate = \"c.pem\"\nkey_file = \"k.pem\"\n[region.one]");
+    fs::write(site.path("rhumb.toml"), text).unwrap();
+
+    let asks = |how: &str, at: SocketAddr| {
+        let (server, port) = (format!("@{}", at.ip()), at.port().to_string());
+        let arguments = [&server, "-p", &port, how, "+short", "+timeout=5", "+retry=2", NAMES[0].0];
+        let output = Command::new(&kdig).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let help = Command::new(&kdig).arg("-h").output().unwrap();
+    let speaks_quic = String::from_utf8_lossy(&help.stdout).contains("quic");
+    if !speaks_quic {
+        common::skipped("this kdig speaks no QUIC");
+    }
+    let mut server = site.first();
+    for _ in 0..3 {
+        for (how, at) in [("+tls", dot), ("+https", doh), ("+quic", dot)] {
+            if how == "+quic" && !speaks_quic {
+                continue;
+            }
+            assert_eq!(asks(how, at), NAMES[0].1, "{how}: {}", server.log());
+        }
+        assert!(site.is_answered());
+        assert_eq!(site.reload(), Some(0));
+        server = site.successor(&mut server);
+    }
+}
+
+#[test]
+fn orders_hold_over_a_takeover_and_are_taken_by_who_came() {
+    let mut site = Site::new();
+    let mut server = site.first();
+    let run = |site: &Site, arguments: &[&str]| {
+        let output = site.command(&[arguments, &["--socket", "admin.sock"]].concat()).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&site, &["drain", "pool/one", "--force", "--for", "10m", "--reason", "kernel"]);
+    assert_eq!(code, Some(0), "{said}");
+    let _successor = site.successor(&mut server);
+    let (code, said) = run(&site, &["get", "overrides"]);
+    assert!(code == Some(0) && said.contains("kernel"), "{said}");
+    let (code, said) = run(&site, &["undrain", "pool/one"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
 fn a_signal_has_a_server_replace_itself() {
     let mut site = Site::new();
     let mut server = site.first();

@@ -202,7 +202,7 @@ impl Steward {
                     Some(Order::Reload(_, reply)) => {
                         if let Some(reply) = reply {
                             let fact = "another process takes over and has read the files: ask it in a moment";
-                            let problems = vec![Problem::error("E0406", None, fact)];
+                            let problems = vec![Problem::error("E0409", None, fact)];
                             let _ = reply.send(Err(ReloadError::Refused(problems, Sources::default())));
                         }
                     }
