@@ -8,6 +8,8 @@ use admin_site::api::Site;
 use admin_site::api::http;
 use admin_site::schema::Schemas;
 use proptest::prelude::*;
+use rhumb::admin::client::Client;
+use rhumb::admin::client::Remote;
 use serde_json::Value;
 use serde_json::json;
 
@@ -290,6 +292,33 @@ async fn a_reload_changes_tokens_and_moves_the_listener() {
     let refused = site.socket().send("POST", "/v1/reload", &[], b"").await;
     assert_eq!(refused.status, 422);
     assert_eq!(http(free).get("/livez").await.status, 200, "a reload that is refused moves nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_with_a_certificate_speaks_tls_and_a_renewed_one_is_presented() {
+    let site = Site::start().await;
+    let address = admin_site::api::free_address();
+    let first = site.certificate();
+    let listen = format!("listen = \"{address}\"\ntls = \"admin\"");
+    let with_tls = site.config().replace("listen = \"127.0.0.1:0\"", &listen)
+        + "[tls.admin]\ncertificate = \"admin.crt\"\nkey_file = \"admin.key\"\n";
+    site.write(&with_tls);
+    let reloaded = site.socket().send("POST", "/v1/reload", &[], b"").await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    let ask = async |roots: &str| {
+        let remote = Remote {
+            url: format!("https://localhost:{}", address.port()),
+            token: Some(admin_site::api::OPERATOR.to_owned()),
+            roots: Some(roots.as_bytes().to_vec()),
+        };
+        Client::of_url(remote).unwrap().get::<Value>("/v1/status", &[]).await
+    };
+    assert_eq!(ask(&first).await.unwrap()["generation"], 2);
+    let second = site.certificate();
+    assert_eq!(site.socket().send("POST", "/v1/reload", &[], b"").await.status, 200);
+    assert!(ask(&second).await.is_ok(), "the renewed certificate");
+    assert!(ask(&first).await.is_err(), "and not the former one");
+    http(address).garbage(b"GET /livez HTTP/1.1\r\n\r\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,8 @@ struct Http {
     wanted: SocketAddr,
     /// With the real port.
     address: SocketAddr,
-    listener: Option<TcpListener>,
+    /// Bound; it listens from [`Doors::serve`] on, so that nobody waits in vain beside a predecessor who still answers.
+    socket: Socket,
     certificate: Option<Arc<Certificate>>,
 }
 
@@ -221,9 +222,7 @@ impl Http {
         let certificate = certificate(settings, tls).map_err(|more| problems.extend(more)).ok().flatten();
         let opened = open(wanted).map_err(|problem| problems.push(problem)).ok();
         match opened {
-            Some((listener, address)) if problems.is_empty() => {
-                Ok(Some(Http { wanted, address, listener: Some(listener), certificate }))
-            }
+            Some((socket, address)) if problems.is_empty() => Ok(Some(Http { wanted, address, socket, certificate })),
             _ => Err(problems),
         }
     }
@@ -235,7 +234,7 @@ impl Http {
 
 /// Opens the HTTP listener. The port may be shared, so that a successor can open it before we have closed it; nobody but
 /// the same user can share it with us.
-fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
+fn open(address: SocketAddr) -> Result<(Socket, SocketAddr), Problem> {
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -244,11 +243,9 @@ fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(address))?;
-        socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        let listener = TcpListener::from(socket);
-        let real = listener.local_addr()?;
-        Ok((listener, real))
+        let real = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok((socket, real))
     };
     open().map_err(|error: std::io::Error| {
         Problem::error("E0404", None, format!("cannot listen on {address} (admin API): {error}"))
@@ -267,12 +264,14 @@ impl Opened<AdminSocket> {
 
 impl Opened<Http> {
     fn serve(&mut self, admin: &Arc<Admin>) {
-        // A copy is kept for a change from plain to TLS, which begins anew on the same socket.
-        let listener = self.door.listener.as_ref().and_then(|listener| listener.try_clone().ok());
-        let listener = listener.and_then(|listener| tokio::net::TcpListener::from_std(listener).ok());
-        let Some(listener) = listener else {
-            tracing::error!("the admin API at {} cannot be served: no descriptor left", self.door.address);
-            return;
+        // The socket is kept for a change from plain to TLS, which begins anew on it.
+        let listener = self.door.socket.listen(BACKLOG).and_then(|()| self.door.socket.try_clone());
+        let listener = match listener.map(TcpListener::from).and_then(tokio::net::TcpListener::from_std) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "the admin API at {} cannot be served", self.door.address);
+                return;
+            }
         };
         let tls = self
             .door

@@ -124,6 +124,14 @@ rules = [{{ geos = ["EU"], pool = "eu-web" }}, {{ pool = "us-web" }}]
         write_tokens(&self.dir.path().join("tokens.toml"), tokens, 0o640);
     }
 
+    /// Writes a new certificate for `localhost` and its key; the certificate as PEM.
+    pub fn certificate(&self) -> String {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(self.dir.path().join("admin.key"), pair.signing_key.serialize_pem()).unwrap();
+        fs::write(self.dir.path().join("admin.crt"), pair.cert.pem()).unwrap();
+        pair.cert.pem()
+    }
+
     /// Lets everybody read the file of tokens.
     pub fn open_tokens_to_everybody(&self) {
         let path = self.dir.path().join("tokens.toml");

@@ -13,12 +13,14 @@ use crate::admin::dto::PoolCounts;
 use crate::admin::dto::Queries;
 use crate::admin::dto::ReloadSaid;
 use crate::admin::dto::Status;
+use crate::admin::dto::Suspicion;
 use crate::admin::dto::Trouble;
 use crate::admin::look::Believed;
 use crate::admin::look::Look;
 use crate::admin::look::pools_of;
 use crate::admin::routes::Admin;
 use crate::admin::when;
+use crate::health;
 use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
 use crate::model::EndpointId;
@@ -46,7 +48,7 @@ pub(crate) async fn status(asked: Asked) -> Said {
         started: when::said(admin.clock.started_at()),
         now: when::said(look.now),
         config: ConfigStatus { file: admin.config.display().to_string(), last_reload: last_reload(admin) },
-        suspicion: None,
+        suspicion: survey.suspicion.as_ref().map(suspicion),
         counts: Counts {
             vips: model.vips.len(),
             vips_down: vips_down(&look.world),
@@ -82,6 +84,7 @@ struct Survey {
     counts: EndpointCounts,
     worst: Vec<Believed>,
     more: usize,
+    suspicion: Option<health::suspicion::Suspicion>,
 }
 
 fn survey(ledger: &Ledger, _: &World) -> Survey {
@@ -109,7 +112,17 @@ fn survey(ledger: &Ledger, _: &World) -> Survey {
     down.truncate(shown);
     down.sort_unstable_by_key(|(since, id)| (Reverse(*since), *id));
     let worst = down.into_iter().map(|(_, id)| (id, ledger.belief(id).clone())).collect();
-    Survey { counts, worst, more }
+    Survey { counts, worst, more, suspicion: ledger.suspicion().cloned() }
+}
+
+fn suspicion(found: &health::suspicion::Suspicion) -> Suspicion {
+    let health::suspicion::Suspicion { since, until, failing, checks, regions } = found;
+    let until = when::said(*until);
+    let reason = format!(
+        "{failing} of {checks} checks failed at once, in {regions} regions: more likely it is this server that is cut off. \
+         Failures turn nothing down until checks pass again, at the latest until {until}"
+    );
+    Suspicion { since: when::said(*since), reason }
 }
 
 fn pools(world: &World) -> PoolCounts {
