@@ -27,8 +27,8 @@ use crate::cmd::terminal::fail;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
-    /// What to list
-    #[arg(value_enum, value_name = "WHAT")]
+    /// vips, pools, endpoints, regions, zones, overrides or listeners; or one of them: pool NAME
+    #[arg(value_enum, value_name = "WHAT", hide_possible_values = true)]
     what: What,
     /// Only this one, and more about it
     name: Option<String>,
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     region: Option<String>,
     /// Only those that stand so: up, down, unknown, drain, maint, forced-up, forced-down
-    #[arg(long, value_name = "WORD", conflicts_with = "name", value_parser = STANDINGS)]
+    #[arg(long, value_name = "WORD", conflicts_with = "name", value_parser = STANDINGS, hide_possible_values = true)]
     standing: Option<String>,
     #[command(flatten)]
     server: Server,

@@ -20,7 +20,8 @@ Examples:
   rhumb explain www.example.com --client 81.2.69.142
   rhumb COMMAND --help                         what a command takes, with examples
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 invalid configuration or zone, 4 refused for safety, 5 server unreachable";
+Exit codes: 0 done, 1 failed, 2 usage, 3 invalid configuration or zone,
+            4 refused for safety, 5 server unreachable";
 
 /// The same command line with its verbs under headings.
 pub fn grouped(command: clap::Command) -> clap::Command {

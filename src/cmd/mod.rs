@@ -130,11 +130,11 @@ Examples:
   rhumb simulate --down region/eu-west --demand demand.txt
   rhumb simulate --drain pool/eu-web --vip www.example.com --live";
 const DRAIN_EXAMPLES: &str = "\
-Refused with exit code 4 if it would leave a VIP without a healthy pool; --force orders it all the same.
+Exit code 4: refused, because it would leave a VIP without a healthy pool.
 
 Examples:
   rhumb drain region/eu-west --for 30m --reason 'kernel update'
-  rhumb drain pool/eu-web --in 10m             TTLs are lowered first, so that clients are gone when it begins
+  rhumb drain pool/eu-web --in 10m             clients are gone when it begins
   rhumb drain endpoint/eu-web/192.0.2.10
   rhumb undrain region/eu-west";
 const MAINT_EXAMPLES: &str = "\
@@ -152,7 +152,8 @@ Examples:
   rhumb weight endpoint/eu-web/192.0.2.10 0    only when every other is gone
   rhumb weight endpoint/eu-web/192.0.2.10 auto";
 const UNDRAIN_EXAMPLES: &str = "\
-It is no mistake to end what was not ordered. An ordered weight is ended by `rhumb weight ENDPOINT auto`.
+It is no mistake to end what was not ordered. A weight is ended by
+`rhumb weight ENDPOINT auto`.
 
 Examples:
   rhumb undrain region/eu-west";

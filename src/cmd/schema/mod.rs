@@ -11,16 +11,18 @@ use crate::cmd::terminal;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
-    /// Of what
-    #[arg(value_enum, value_name = "WHAT", default_value = "config")]
+    /// config: JSON schema (2020-12) of rhumb.toml; api: OpenAPI document, which describes what --json prints
+    #[arg(value_enum, value_name = "WHAT", default_value = "config", hide_possible_values = true)]
     of: Of,
 }
 
 const AFTER: &str = "\
 Examples:
-  rhumb schema > rhumb.schema.json             then, as the first line of rhumb.toml, for editors that use taplo:
-                                               #:schema ./rhumb.schema.json
-  rhumb schema api                             what --json prints, as schemas of the API's OpenAPI document";
+  rhumb schema > rhumb.schema.json
+  rhumb schema api | jq .components.schemas.Status
+
+Editors that use taplo check and explain a configuration whose first line is
+  #:schema ./rhumb.schema.json";
 
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
