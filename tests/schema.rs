@@ -131,6 +131,14 @@ fn every_object_has_the_keys_of_the_parser_and_needs_the_same() {
     assert!(wrong.is_empty(), "src/cmd/schema/config.json differs from the parser:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn every_object_of_the_schema_is_compared() {
+    let schema = schema();
+    let objects = schema["$defs"].as_object().unwrap().iter().filter(|(_, said)| said["type"] == "object");
+    let objects: BTreeSet<&str> = objects.map(|(name, _)| name.as_str()).collect();
+    assert_eq!(objects, OBJECTS.iter().map(|object| object.name).collect());
+}
+
 /// What the parser says of one key with a value, in a configuration that holds nothing else.
 fn said_of(object: &Object, key: &str, value: &str) -> Vec<Problem> {
     // Without `listen` its companions have no meaning, and are not looked at.
