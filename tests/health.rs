@@ -12,6 +12,7 @@ use rhumb::config;
 use rhumb::health::belief::Standing;
 use rhumb::health::forced::{Change, Forced, Order};
 use rhumb::health::ledger::{Ledger, Step};
+use rhumb::health::names::EndpointKey;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
 use rhumb::health::table::{HOLDS_FOREVER, HealthTable};
 use rhumb::model::{Endpoint, EndpointId, Model, Moment, PoolId};
@@ -128,6 +129,50 @@ fn nothing_is_up_by_default() {
     assert_eq!(play.run(2).usable(), [true, true], "one probe decides, within the fast interval");
     assert!(play.ledger.first_round_done());
     assert_eq!(play.ledger.table().pool(PoolId(1)).holds_for, HOLDS_FOREVER);
+}
+
+#[test]
+fn a_start_tells_what_is_amiss_and_nothing_else() {
+    let model = model(&[
+        ("good", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)]),
+        ("half", "eu", "web", 1, &[("192.0.2.3", 1), ("192.0.2.4", 1)]),
+        ("dead", "us", "web", 1, &[("192.0.2.5", 1)]),
+    ]);
+    let told = |play: &Play| {
+        let turns = play.ledger.journal().read(0).map(|(_, turn)| format!("{} {} {}", turn.name, turn.from, turn.to));
+        let mut turns: Vec<String> = turns.collect();
+        turns.sort();
+        turns
+    };
+    let mut play = Play::start(&model);
+    play.fail(&["192.0.2.4", "192.0.2.5"]).run(60);
+    let amiss = ["dead unknown down", "dead/192.0.2.5 unknown down", "half/192.0.2.4 unknown down"];
+    assert_eq!(told(&play), amiss);
+    assert_eq!(play.ledger.found(), "3 endpoints up, 2 down; 1 of 3 pools out");
+    // What was known before a restart and is found so again is no turn at all; what differs is.
+    let known = (0..5).map(|id| {
+        let id = EndpointId(id);
+        (EndpointKey::of(&model, id), play.ledger.belief(id).standing())
+    });
+    play.ledger = Ledger::new(model.clone(), &known.collect(), 8, play.now);
+    play.run(60);
+    assert_eq!(told(&play), [""; 0]);
+    play.fail(&["192.0.2.5"]).run(60);
+    assert_eq!(told(&play), ["half/192.0.2.4 down up"]);
+}
+
+#[test]
+fn a_start_with_everything_down_does_not_flood_the_journal() {
+    let pools: Vec<(String, String)> = (0..100).map(|i| (format!("p{i}"), format!("192.0.2.{i}"))).collect();
+    let endpoints: Vec<[(&str, u32); 1]> = pools.iter().map(|(_, address)| [(address.as_str(), 1)]).collect();
+    let texts =
+        pools.iter().zip(&endpoints).map(|((name, _), endpoints)| (name.as_str(), "eu", "web", 1, &endpoints[..]));
+    let model = model(&texts.collect::<Vec<PoolText<'_>>>());
+    let mut play = Play::start(&model);
+    let addresses: Vec<&str> = pools.iter().map(|(_, address)| address.as_str()).collect();
+    play.fail(&addresses).run(60);
+    assert!((10..=30).contains(&play.ledger.journal().written()), "{}", play.ledger.journal().written());
+    assert_eq!(play.ledger.found(), "0 endpoints up, 100 down; 100 of 100 pools out");
 }
 
 #[test]

@@ -245,6 +245,8 @@ pub struct Keeper {
     part: Part,
     /// When orders last began, ended and were counted down.
     timed: Moment,
+    /// When one begins or ends after that.
+    next_order: Option<Moment>,
     /// Since when a change waits to be published.
     unpublished: Option<Moment>,
 }
@@ -272,6 +274,7 @@ impl Keeper {
             desk.is_stale();
         }
         step.turns.iter().for_each(log);
+        let next_order = ledger.next_order_change(now);
         let world = World { snapshot: snapshot.clone(), health: ledger.table().clone(), generation: 1 };
         let published = Published::new(world);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
@@ -306,6 +309,7 @@ impl Keeper {
             not_asked: Default::default(),
             part: Part::Alone,
             timed: now,
+            next_order,
             unpublished: None,
         };
         (keeper, handle, jobs_out)
@@ -356,9 +360,8 @@ impl Keeper {
     fn wake_at(&self, next_round: Moment) -> std::time::Instant {
         let late = self.unpublished.map(|since| since + TTL_LATE_MAX);
         let ready = (!*self.ready.borrow()).then_some(self.ready_at_last);
-        let counted = self.ledger.counts_down(self.timed).then_some(self.timed + COUNTED_DOWN);
-        let order = self.ledger.next_order_change(self.timed);
-        let wakes = [self.ledger.next_due(), late, ready, order, counted];
+        let counted = self.counts_down().then_some(self.timed + COUNTED_DOWN);
+        let wakes = [self.ledger.next_due(), late, ready, self.next_order, counted];
         let wake = wakes.into_iter().flatten().fold(next_round, Moment::min);
         self.clock.instant(wake)
     }
@@ -444,20 +447,26 @@ impl Keeper {
             self.note(&step);
             told.push(reply);
         }
+        self.next_order = self.ledger.next_order_change(self.timed);
         self.publish();
         // Whoever ordered may have gone: the order holds all the same.
         told.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
     }
 
+    fn counts_down(&self) -> bool {
+        self.next_order.is_some_and(|change| self.ledger.counts_down_to(change, self.timed))
+    }
+
     /// Orders begin and end on time, and TTLs count down to it.
     fn keep_time(&mut self, now: Moment) {
-        let due = self.ledger.next_order_change(self.timed).is_some_and(|change| change <= now);
-        let counted = self.ledger.counts_down(self.timed) && now - self.timed >= COUNTED_DOWN;
+        let due = self.next_order.is_some_and(|change| change <= now);
+        let counted = self.counts_down() && now - self.timed >= COUNTED_DOWN;
         if !due && !counted && now - self.timed < ROUND {
             return;
         }
         self.timed = now;
         let step = self.ledger.keep_time(now);
+        self.next_order = self.ledger.next_order_change(now);
         if !step.turns.is_empty() {
             // An order that has ended need not be there after a restart; one that has begun does no harm.
             self.desk.is_stale();

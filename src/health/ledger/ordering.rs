@@ -161,9 +161,9 @@ impl Ledger {
         self.standings.orders.changes_after(now)
     }
 
-    /// Whether an order begins or ends so soon that TTLs count down to it.
-    pub fn counts_down(&self, now: Moment) -> bool {
-        self.next_order_change(now).is_some_and(|change| change.since(now) <= self.ttl_max)
+    /// Whether a moment is so near that TTLs count down to it.
+    pub fn counts_down_to(&self, change: Moment, now: Moment) -> bool {
+        change.since(now) <= self.ttl_max
     }
 
     /// What a reload did to orders: those that sleep from now on, and those that it woke.
