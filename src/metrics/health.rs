@@ -41,6 +41,8 @@ pub(super) struct Health {
     running: usize,
     /// For how long the probe that is due longest waits.
     late: Duration,
+    /// Whether the server takes its own failure for more likely than everybody else's.
+    suspects_itself: bool,
 }
 
 impl Health {
@@ -65,6 +67,7 @@ impl Health {
             unheard,
             running: ledger.running(),
             late: ledger.next_due().map_or(Duration::ZERO, |due| now.since(due)),
+            suspects_itself: ledger.suspicion().is_some(),
             model,
         }
     }
@@ -80,7 +83,9 @@ impl Health {
         page.gauge("probe_targets_unheard", "Targets of which no probe has ended yet", self.unheard)?;
         page.gauge("probes_running", "Probes under way", self.running)?;
         let help = "For how long the probe that is due longest has waited to be started";
-        page.gauge("probes_late_seconds", help, self.late.as_secs_f64())
+        page.gauge("probes_late_seconds", help, self.late.as_secs_f64())?;
+        let help = "1 while nearly everything fails at once and the server suspects itself: standings are held";
+        page.gauge("self_suspected", help, self.suspects_itself)
     }
 
     fn write_endpoints(&self, page: &mut Page<'_>) -> fmt::Result {
