@@ -96,6 +96,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
+    def handle_error(self, request, client_address):
+        """A probe whose time is over hangs up: on a busy machine that is no failure of the origin."""
+
 
 def query(name, client="81.2.69.0"):
     labels = b"".join(bytes([len(l)]) + l.encode() for l in name.rstrip(".").split(".")) + b"\0"

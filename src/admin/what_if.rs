@@ -199,7 +199,7 @@ pub fn simulate(world: &World, asked: &Simulate, health: Health) -> Result<Simul
     let scenarios = outages.into_iter().map(|outage| Scenario::of(&load, model, &world.health, outage));
     Ok(Simulated {
         demand: words,
-        total: demand.total(),
+        total: load.total(),
         health: health.words().to_owned(),
         vips: vips.len(),
         warnings: load.warnings.iter().map(ConfigProblem::from).collect(),

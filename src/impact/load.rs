@@ -110,6 +110,12 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// How much is laid over the clients of all these VIPs.
+    pub fn total(&self) -> f64 {
+        let sums: Vec<f64> = self.spreads.iter().map(|spread| spread.iter().map(|(_, weight)| weight).sum()).collect();
+        self.vips.iter().map(|(_, spread, part)| sums[*spread] * part).sum()
+    }
+
     /// What each region bears when this is what is up.
     pub fn borne(&self, health: &HealthTable) -> Borne {
         let model = &self.snapshot.model;
