@@ -1,5 +1,5 @@
 //! A day with rhumb, told by its command line: an endpoint breaks, a region is drained across a crash, a state is forced,
-//! a reload fails. At every step what `explain` says is what DNS answers, and whoever watches sees it happen.
+//! a reload fails. At every step what `explain` says is what `dig` is answered, and whoever watches sees it happen.
 
 mod common;
 
@@ -26,6 +26,8 @@ use common::dns::rtype;
 use common::dns::udp_within;
 use common::free_port;
 use common::poll;
+use common::program;
+use common::skipped;
 
 /// Longer than anything here takes, on a machine that does other things as well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -136,6 +138,20 @@ impl Stage {
         );
         let explained: dto::Explanation = self.json(&["explain", "www.example.com"]);
         assert_eq!(explained.decision.unwrap().endpoints, [address], "explain and DNS agree");
+        if let Some(dug) = self.dug() {
+            assert_eq!(dug, format!("{address}\n"), "dig and explain agree");
+        }
+    }
+
+    /// What `dig` prints; none when it is not installed.
+    fn dug(&self) -> Option<String> {
+        let Some(dig) = program("dig") else {
+            skipped("dig is not installed: its answers are not compared");
+            return None;
+        };
+        let (server, port) = (format!("@{}", self.dns.ip()), self.dns.port().to_string());
+        let dug = Command::new(dig).args([&server, "-p", &port, "www.example.com", "A", "+short"]).output().unwrap();
+        Some(String::from_utf8(dug.stdout).unwrap())
     }
 
     /// Waits until `status` holds this.
