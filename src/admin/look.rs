@@ -20,17 +20,15 @@ use crate::health::ledger::Ledger;
 use crate::health::names;
 use crate::health::standings::Subject;
 use crate::health::target::check_of;
-use crate::model::Balance;
 use crate::model::EndpointId;
-use crate::model::Member;
 use crate::model::Model;
 use crate::model::Moment;
 use crate::model::Policy;
 use crate::model::PoolId;
 use crate::model::RegionId;
-use crate::model::Vip;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
+use crate::steering::pools_of;
 use crate::world::World;
 
 /// One moment.
@@ -200,7 +198,7 @@ impl Look {
             endpoints: pool.endpoints.len() as u32,
             min_healthy: pool.min_healthy,
             check: pool.check.map(|check| model.checks[check.index()].name.clone()),
-            balance: balance(pool.balance).to_owned(),
+            balance: pool.balance.words().to_owned(),
             fallback: pool.fallback.map(|pool| model.pool(pool).name.clone()),
             overrides: self.overrides_of(Subject::Pool(id)),
             members: None,
@@ -286,27 +284,6 @@ impl Look {
     }
 }
 
-/// The pools that a VIP's policy names, each once, in the order written.
-pub(super) fn pools_of(vip: &Vip) -> Vec<PoolId> {
-    let mut pools: Vec<PoolId> = Vec::new();
-    let mut add = |members: &[Member]| {
-        for member in members {
-            if !pools.contains(&member.pool) {
-                pools.push(member.pool);
-            }
-        }
-    };
-    match &vip.policy {
-        Policy::Geolocation(rules) => rules.iter().for_each(|rule| add(&rule.members)),
-        Policy::Geoproximity(members)
-        | Policy::Latency(members)
-        | Policy::Weighted(members)
-        | Policy::Hash(members)
-        | Policy::Failover(members) => add(members),
-    }
-    pools
-}
-
 fn listed(ledger: &Ledger, now: Moment) -> Vec<Listed> {
     let (model, orders) = (ledger.model(), &ledger.standings().orders);
     let live = orders.live().flat_map(|(subject, given)| {
@@ -334,20 +311,5 @@ pub(super) fn policy(policy: &Policy) -> &'static str {
         Policy::Weighted(_) => "weighted",
         Policy::Hash(_) => "hash",
         Policy::Failover(_) => "failover",
-    }
-}
-
-/// The configuration's word for a way of balancing.
-fn balance(balance: Balance) -> &'static str {
-    match balance {
-        Balance::Weighted => "weighted",
-        Balance::RoundRobin => "round_robin",
-        Balance::LeastConn => "least_conn",
-        Balance::P2c => "p2c",
-        Balance::Random => "random",
-        Balance::Hash => "hash",
-        Balance::RingHash => "ring_hash",
-        Balance::Maglev => "maglev",
-        Balance::Failover => "failover",
     }
 }

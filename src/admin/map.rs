@@ -1,5 +1,7 @@
-//! Where does a VIP send each country now? By the same `decide` that answers queries, once for each place that the
-//! databases tell apart; a country's places count by their IPv4 addresses. Nothing here decides.
+//! Where does a VIP send each country now? By the same `decide` that answers queries ([`steering::shares`]), once for each
+//! place that the databases tell apart; a country's places count by their IPv4 addresses. Nothing here decides.
+//!
+//! [`steering::shares`]: crate::steering::shares()
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -16,18 +18,14 @@ use crate::model::PoolId;
 use crate::model::VipId;
 use crate::steering;
 use crate::steering::Client;
-use crate::steering::Decision;
-use crate::steering::Draw;
-use crate::steering::Obstacle;
-use crate::steering::Tracer;
 use crate::world::World;
 
 /// Addresses by the pool they are sent to.
 type Parts = HashMap<PoolId, f64>;
 
 /// The map of one VIP.
-pub(super) fn map(world: &World, vip: VipId, family: Family, draw: Draw) -> MapSaid {
-    let walk = Walk { world, vip, family, draw };
+pub(super) fn map(world: &World, vip: VipId, family: Family) -> MapSaid {
+    let walk = Walk { world, vip, family };
     let model = &world.snapshot.model;
     let by_place = match model.vip(vip).policy {
         // Latencies are told of networks, which places do not know.
@@ -82,7 +80,6 @@ struct Walk<'a> {
     world: &'a World,
     vip: VipId,
     family: Family,
-    draw: Draw,
 }
 
 impl Walk<'_> {
@@ -94,11 +91,9 @@ impl Walk<'_> {
         atlas.v4().runs().for_each(|(first, last, place)| addresses[place as usize] += f64::from(last - first) + 1.0);
         let all = atlas.places().iter().enumerate();
         all.map(|(place, at)| {
-            let mut shares = Shares::default();
             let (plan, health) = (&self.world.snapshot.plan, &self.world.health);
-            let decision = steering::decide_at(plan, health, self.vip, self.family, at, self.draw, &mut shares);
-            let parts = shares.of(&decision).into_iter().map(|(pool, share)| (pool, share * addresses[place]));
-            (place as u32, parts.collect())
+            let shares = steering::shares_at(plan, health, self.vip, self.family, at);
+            (place as u32, shares.parts().map(|(pool, share)| (pool, share * addresses[place])).collect())
         })
         .collect()
     }
@@ -108,48 +103,12 @@ impl Walk<'_> {
         let mut by_place: HashMap<u32, Parts> = HashMap::new();
         for (first, last, place) in self.world.snapshot.atlas.v4().runs() {
             let client = Client::from_subnet(first.ip(), 32);
-            let mut shares = Shares::default();
             let (plan, health) = (&self.world.snapshot.plan, &self.world.health);
-            let decision = steering::decide(plan, health, self.vip, self.family, &client, self.draw, &mut shares);
             let parts = by_place.entry(place).or_default();
-            for (pool, share) in shares.of(&decision) {
+            for (pool, share) in steering::shares(plan, health, self.vip, self.family, &client).parts() {
                 *parts.entry(pool).or_default() += share * (f64::from(last - first) + 1.0);
             }
         }
         by_place.into_iter().collect()
-    }
-}
-
-/// Hears of the pools that share, so that one decision tells where all clients of a place go.
-#[derive(Default)]
-struct Shares {
-    dropped: Vec<PoolId>,
-    drawn: Vec<(PoolId, u32)>,
-}
-
-impl Tracer for Shares {
-    fn dropped(&mut self, pool: PoolId, _why: Obstacle) {
-        self.dropped.push(pool);
-    }
-    fn drawn(&mut self, members: &[(PoolId, u32)], _chosen: PoolId, _period: Option<u32>) {
-        self.drawn = members.to_vec();
-    }
-    fn all_down(&mut self, _rule: crate::model::WhenAllDown) {
-        // All are looked at again, and counted again.
-        self.dropped.clear();
-    }
-}
-
-impl Shares {
-    /// The pools that answer, each with its part of 1; none when nobody does.
-    fn of(self, decision: &Decision) -> Vec<(PoolId, f64)> {
-        let Some(pool) = decision.pool else { return Vec::new() };
-        let sharing: Vec<(PoolId, u32)> =
-            self.drawn.iter().copied().filter(|(member, _)| !self.dropped.contains(member)).collect();
-        let sum: f64 = sharing.iter().map(|(_, weight)| f64::from(*weight)).sum();
-        match sharing.iter().any(|(member, _)| *member == pool) && sum > 0.0 {
-            true => sharing.into_iter().map(|(pool, weight)| (pool, f64::from(weight) / sum)).collect(),
-            false => vec![(pool, 1.0)],
-        }
     }
 }

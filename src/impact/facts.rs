@@ -12,7 +12,6 @@ use time::OffsetDateTime;
 use crate::config::forms::show_duration;
 use crate::geo::database::DatabaseInfo;
 use crate::model::AdminSettings;
-use crate::model::Balance;
 use crate::model::Body;
 use crate::model::CheckKind;
 use crate::model::ClientSubnet;
@@ -229,17 +228,7 @@ fn labels(wire: &[u8]) -> String {
 
 /// `[pool.*]`.
 pub fn pool(model: &Model, id: PoolId, pool: &Pool) -> Vec<Fact> {
-    let balance = match pool.balance {
-        Balance::Weighted => "weighted",
-        Balance::RoundRobin => "round_robin",
-        Balance::LeastConn => "least_conn",
-        Balance::P2c => "p2c",
-        Balance::Random => "random",
-        Balance::Hash => "hash",
-        Balance::RingHash => "ring_hash",
-        Balance::Maglev => "maglev",
-        Balance::Failover => "failover",
-    };
+    let balance = pool.balance.words();
     let mut facts = vec![
         fact("region", &model.region(pool.region).name),
         fact("health_check", or_none(pool.check.map(|check| &model.checks[check.index()].name))),

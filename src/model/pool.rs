@@ -65,6 +65,23 @@ pub enum Balance {
     Failover,
 }
 
+impl Balance {
+    /// The configuration's word.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Balance::Weighted => "weighted",
+            Balance::RoundRobin => "round_robin",
+            Balance::LeastConn => "least_conn",
+            Balance::P2c => "p2c",
+            Balance::Random => "random",
+            Balance::Hash => "hash",
+            Balance::RingHash => "ring_hash",
+            Balance::Maglev => "maglev",
+            Balance::Failover => "failover",
+        }
+    }
+}
+
 /// One address with a weight, member of one pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {

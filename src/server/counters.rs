@@ -5,42 +5,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::dns::code::rcode;
 use crate::responder::Outcome;
 
 /// Response codes counted apart; 0 to 22 are assigned, and 23 (BADCOOKIE) and all above share the last place.
 pub const RCODES: usize = 24;
 
-/// The names of the codes that are counted apart (IANA "DNS RCODEs").
-const NAMES: [&str; RCODES] = [
-    "NOERROR",
-    "FORMERR",
-    "SERVFAIL",
-    "NXDOMAIN",
-    "NOTIMP",
-    "REFUSED",
-    "YXDOMAIN",
-    "YXRRSET",
-    "NXRRSET",
-    "NOTAUTH",
-    "NOTZONE",
-    "DSOTYPENI",
-    "RCODE12",
-    "RCODE13",
-    "RCODE14",
-    "RCODE15",
-    "BADVERS",
-    "BADKEY",
-    "BADTIME",
-    "BADMODE",
-    "BADNAME",
-    "BADALG",
-    "BADTRUNC",
-    "other",
-];
+/// The names of the codes above the header's four bits that are counted apart (IANA "DNS RCODEs").
+const EXTENDED: [&str; RCODES - 16] =
+    ["BADVERS", "BADKEY", "BADTIME", "BADMODE", "BADNAME", "BADALG", "BADTRUNC", "other"];
+/// Those of four bits that mean nothing.
+const UNASSIGNED: [&str; 4] = ["RCODE12", "RCODE13", "RCODE14", "RCODE15"];
 
 /// An extended response code's name; `other` for those that are not counted apart.
 pub fn code_name(code: u16) -> &'static str {
-    NAMES[usize::from(code).min(RCODES - 1)]
+    let code = usize::from(code).min(RCODES - 1);
+    let named = rcode::NAMES.iter().chain(&UNASSIGNED).chain(&EXTENDED).nth(code);
+    named.expect("there are as many names as codes are counted apart")
 }
 
 /// Plain numbers: of one batch, or the sum over all workers.

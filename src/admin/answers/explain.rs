@@ -40,8 +40,7 @@ pub(crate) async fn map(asked: Asked) -> Said {
     };
     let world = asked.admin.keeper.published.load();
     let vip = vip_named(&world.snapshot.model, asked.key("vip").unwrap_or_default())?;
-    let draw = Draw { random: 0, seconds: asked.admin.clock.now().secs() };
     // With a database of towns it takes some hundred milliseconds, which others must not wait for.
-    let said = tokio::task::spawn_blocking(move || map::map(&world, vip, family, draw)).await;
+    let said = tokio::task::spawn_blocking(move || map::map(&world, vip, family)).await;
     json(&said.map_err(|_| Failure::new(Kind::Ours, "the map could not be made; the log says more"))?)
 }

@@ -11,7 +11,6 @@ use crate::admin::failure::Failure;
 use crate::admin::failure::Kind;
 use crate::admin::look::Believed;
 use crate::admin::look::Look;
-use crate::admin::look::pools_of;
 use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
 use crate::health::standings::Subject;
@@ -21,6 +20,7 @@ use crate::model::PoolId;
 use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
+use crate::steering::pools_of;
 use crate::world::World;
 use crate::zone::tree::Zone;
 

@@ -17,7 +17,6 @@ use crate::admin::dto::Suspicion;
 use crate::admin::dto::Trouble;
 use crate::admin::look::Believed;
 use crate::admin::look::Look;
-use crate::admin::look::pools_of;
 use crate::admin::routes::Admin;
 use crate::admin::when;
 use crate::health;
@@ -27,6 +26,7 @@ use crate::model::EndpointId;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::model::RegionId;
+use crate::steering::pools_of;
 use crate::world::World;
 
 /// Endpoints in trouble on one screen.
