@@ -312,8 +312,13 @@ async fn what_makes_no_sense_is_refused_with_a_sentence() {
     assert_eq!(refused, Err(Refusal::Invalid("its end has passed already".into())));
     server.set("pool/eu", Order::Drain).await.unwrap();
     let later = server.papers(Order::Maint, Duration::from_secs(60), None);
+    let refused = server.handle.order("pool/eu", Change::Set(later.clone()), false).await.unwrap_err().to_string();
+    assert!(refused.contains("under drain now (kernel by ada)"), "{refused}");
+    // Nor when the one in force ends before the later one begins: it would end at once.
+    server.set_for("pool/eu", Order::Drain, Some(Duration::from_secs(30))).await.unwrap();
     let refused = server.handle.order("pool/eu", Change::Set(later), false).await.unwrap_err().to_string();
     assert!(refused.contains("under drain now (kernel by ada)"), "{refused}");
+    assert!(server.withdrawn(0));
     assert!(server.end("pool/us", None).await.is_ok(), "ending nothing is done already");
     assert_eq!(server.listed().await.len(), 1);
 }
@@ -378,6 +383,31 @@ async fn orders_that_are_planned_count_when_they_hold_at_the_same_time() {
     let mut refused = stranding(server.handle.order("pool/eu", drain(20, 10), false).await);
     refused.sort();
     assert_eq!(refused, one[..2]);
+}
+
+#[tokio::test]
+async fn an_order_that_takes_another_s_place_is_judged_like_a_new_one() {
+    let server = Server::start(snapshot(&text(None, &["eu", "us", "ap"], VIPS)));
+    let at = |minutes: u64| Duration::from_secs(minutes * 60);
+    let drain = |begins, lasts| Change::Set(server.papers(Order::Drain, at(begins), Some(at(lasts))));
+    assert_eq!(server.handle.order("pool/eu", drain(60, 60), true).await, Ok(()));
+    assert_eq!(server.handle.order("pool/us", drain(0, 10), false).await, Ok(()), "over before the other begins");
+    let mut refused = stranding(server.handle.order("pool/us", drain(0, 90), false).await);
+    refused.sort();
+    assert_eq!(refused, ["fenced.example.org.", "one.example.org."], "now it is not");
+    assert_eq!(stranding(server.handle.order("pool/us", drain(0, 20), false).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_weight_that_leaves_too_few_in_a_pool_is_refused() {
+    let text = text(None, &["eu"], VIPS.split("[vip").nth(2).map(|vip| format!("[vip{vip}")).unwrap().as_str());
+    let server = Server::start(snapshot(&text.replace("region = \"r-eu\"", "region = \"r-eu\"\nmin_healthy = 2")));
+    let refused = server.set("endpoint/eu/192.0.0.1", Order::Weight(0)).await;
+    assert_eq!(stranding(refused), ["eu-only.example.org."], "it would stand by, and one alone does not do");
+    assert_eq!(server.set("endpoint/eu/192.0.0.1", Order::Weight(9)).await, Ok(()));
+    let weight = Change::Set(server.papers(Order::Weight(0), Duration::ZERO, None));
+    assert_eq!(server.handle.order("endpoint/eu/192.0.0.1", weight, true).await, Ok(()));
+    assert!(!server.handle.published.load().health.pool(PoolId(0)).usable);
 }
 
 #[tokio::test]

@@ -210,6 +210,8 @@ impl Suspicions {
 
     /// Looks at the time alone.
     pub fn judge(&mut self, now: Moment) -> Verdict {
+        // What was just believed must not be suspected again for want of a result in between.
+        self.forget_old(now);
         let regions = || self.regions.iter().filter(|c| c.heard() >= CHECKS_IN_REGION_MIN && c.fails()).count();
         match &mut self.suspicion {
             Some(suspicion) => {
@@ -382,6 +384,10 @@ mod tests {
         assert_eq!(recovers.iter().position(|v| *v == Verdict::Recovered), Some(8), "eleven of twenty fail");
         assert!(all.disbelieves(Moment::from_secs(129)), "a probe from before may have failed through us");
         assert!(!all.disbelieves(Moment::from_secs(130)));
+        let mut all = well(&[10, 10]);
+        (0..2).for_each(|region| _ = fail(&mut all, region, 10, 100));
+        assert_eq!(all.judge(Moment::from_secs(400)), Verdict::Believed);
+        assert_eq!(all.judge(Moment::from_secs(401)), Verdict::AsBefore, "though nothing was heard meanwhile");
         let mut all = well(&[10, 10]);
         (0..2).for_each(|region| _ = fail(&mut all, region, 10, 100));
         assert_eq!(hear(&mut all, 0, false, 400), Verdict::Believed);

@@ -23,6 +23,9 @@ use crate::steering::{Judged, Safety};
 
 /// The most orders that wait for the disk; a script that sends more faster than they are written is told so.
 const WAITING_MAX: usize = 1024;
+/// So many orders are judged and written at once; those behind them wait for the next write. Judging one takes up to a few
+/// milliseconds where ten thousand hold already, and probes wait meanwhile.
+const BATCH_MAX: usize = 16;
 /// So many VIPs are named that an order would leave without a healthy pool; the others are counted.
 const VIPS_NAMED_MAX: usize = 5;
 
@@ -117,13 +120,14 @@ impl Desk {
         if self.writing.is_some() || self.waiting.is_empty() && !(self.stale && may_write) {
             return Vec::new();
         }
+        // Held for a moment by whoever waits for the last write: the next round comes soon.
+        let Ok(disk) = self.disk.clone().try_lock_owned() else { return Vec::new() };
         let (taken, orders) = self.judge(ledger, safety, now);
         let Some(file) = self.file.clone() else { return taken };
         if taken.is_empty() && !(self.stale && may_write) {
             return taken;
         }
         let text = overrides::text(orders.named(ledger.model()));
-        let disk = self.disk.clone().try_lock_owned();
         let outcome = tokio::task::spawn_blocking(move || {
             let _held = disk;
             file.write(&text).map_err(|error| error.to_string())
@@ -167,7 +171,7 @@ impl Desk {
     fn judge(&mut self, ledger: &Ledger, safety: &Safety, now: Moment) -> (Vec<Taken>, Orders) {
         let mut orders = ledger.standings().orders.clone();
         let mut taken = Vec::new();
-        for Asked { subject, change, anyway, reply } in self.waiting.drain(..) {
+        for Asked { subject, change, anyway, reply } in self.waiting.drain(..self.waiting.len().min(BATCH_MAX)) {
             match judged(ledger, safety, &orders, &subject, &change, anyway, now) {
                 Ok(name) => {
                     let place = ledger.place(&name);

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +15,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
+
 /// Read and write for the owner, nothing for anyone else.
 const OWNER_ONLY: u32 = 0o600;
+/// Callers that wait to be let in.
+const BACKLOG: i32 = 128;
 
 /// A listening Unix socket and its file.
 #[derive(Debug)]
@@ -42,11 +50,9 @@ impl Door {
         let at = PathBuf::from(name);
         // Left by a process of the same number that was killed.
         let _ = fs::remove_file(&at);
-        let listener = UnixListener::bind(&at).map_err(|e| cannot("listen on the socket", &e))?;
-        let guarded = fs::set_permissions(&at, fs::Permissions::from_mode(OWNER_ONLY));
-        let file = guarded.and_then(|()| fs::symlink_metadata(&at)).map(|meta| (meta.dev(), meta.ino()));
-        match file {
-            Ok(file) => Ok(Door { path: path.to_owned(), at, file, listener }),
+        let socket = bound(&at).map_err(|e| cannot("listen on the socket", &e))?;
+        match guarded(&socket, &at) {
+            Ok(file) => Ok(Door { path: path.to_owned(), at, file, listener: OwnedFd::from(socket).into() }),
             Err(error) => {
                 let _ = fs::remove_file(&at);
                 Err(cannot("guard the socket", &error))
@@ -81,6 +87,21 @@ impl Drop for Door {
     }
 }
 
+fn bound(at: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(at)?)?;
+    Ok(socket)
+}
+
+/// Nobody can connect before it listens, and by then the file is its owner's alone: whatever the umask, and although the
+/// name can be guessed. Which file it is.
+fn guarded(socket: &Socket, at: &Path) -> io::Result<(u64, u64)> {
+    fs::set_permissions(at, fs::Permissions::from_mode(OWNER_ONLY))?;
+    let meta = fs::symlink_metadata(at)?;
+    socket.listen(BACKLOG)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
 /// Whether a socket may be put there: nothing is, or a socket.
 ///
 /// # Errors
@@ -102,6 +123,17 @@ pub fn is_answered(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_let_in_before_the_file_is_guarded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("door.sock");
+        let socket = bound(&path).unwrap();
+        assert!(!is_answered(&path), "the file is there, and nobody can connect");
+        guarded(&socket, &path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, OWNER_ONLY);
+        assert!(is_answered(&path));
+    }
 
     #[test]
     fn a_successor_s_takes_the_place_and_who_leaves_does_not_take_it_away() {

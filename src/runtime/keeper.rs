@@ -361,7 +361,8 @@ impl Keeper {
         let late = self.unpublished.map(|since| since + TTL_LATE_MAX);
         let ready = (!*self.ready.borrow()).then_some(self.ready_at_last);
         let counted = self.counts_down().then_some(self.timed + COUNTED_DOWN);
-        let wakes = [self.ledger.next_due(), late, ready, self.next_order, counted];
+        let orders = self.desk.has_work().then_some(self.timed);
+        let wakes = [self.ledger.next_due(), late, ready, self.next_order, counted, orders];
         let wake = wakes.into_iter().flatten().fold(next_round, Moment::min);
         self.clock.instant(wake)
     }
@@ -427,7 +428,8 @@ impl Keeper {
         }
     }
 
-    /// Judges and writes the orders that wait, unless others are being written.
+    /// Judges and writes the orders that wait, unless others are being written. Some may be left when none of the first was
+    /// worth writing: [`Keeper::wake_at`] is then at once.
     fn work_off_orders(&mut self, now: Moment) {
         if self.desk.has_work() {
             let taken = self.desk.work(&self.ledger, &self.snapshot.safety, self.part != Part::Silent, now);

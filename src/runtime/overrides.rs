@@ -100,8 +100,7 @@ impl OverridesFile {
         }
         let (aside, stale) = self.put_aside(self.file.copy_aside(now));
         let count = orders.len();
-        let mut problems: Vec<Problem> =
-            bad.iter().take(PROBLEMS_MAX).map(|(line, fact)| self.warning(*line, fact)).collect();
+        let mut problems: Vec<Problem> = bad.iter().map(|(line, fact)| self.warning(*line, fact)).collect();
         if let Some(last) = problems.pop() {
             let kept = format!("{count} order{} could be read and hold", if count == 1 { "" } else { "s" });
             problems.push(last.help(format!("{aside}; {kept}")));
@@ -166,13 +165,19 @@ fn line(name: &SubjectName, forced: &Forced) -> String {
 
 type Parsed = (Vec<(SubjectName, Forced)>, Vec<(u32, String)>);
 
-/// The orders in the text, and the lines that are none.
+/// The orders in the text, and the first lines that are none.
 pub fn parse(text: &str) -> Parsed {
     let (mut orders, mut bad) = (Vec::new(), Vec::new());
-    let mut take = |part: &str, at: usize| match order(part) {
-        Ok(_) if orders.len() == ORDERS_MAX => bad.push((line_at(text, at), format!("more than {ORDERS_MAX} orders"))),
-        Ok(order) => orders.push(order),
-        Err(fact) => bad.push((line_at(text, at), fact)),
+    let mut take = |part: &str, at: usize| {
+        let fact = match order(part) {
+            Ok(order) if orders.len() < ORDERS_MAX => return orders.push(order),
+            Ok(_) => format!("more than {ORDERS_MAX} orders"),
+            Err(fact) => fact,
+        };
+        // Counting lines takes time, and nobody is told of more.
+        if bad.len() < PROBLEMS_MAX {
+            bad.push((line_at(text, at), fact));
+        }
     };
     match serde_json::from_str::<Saved<'_>>(text) {
         Ok(saved) if saved.version != VERSION => {
@@ -320,6 +325,13 @@ mod tests {
         assert!(said.contains("overrides.json:3") && said.contains("unknown variant `drian`"), "{said}");
         assert!(said.contains("overrides.json.bad-1700000000; 2 orders could be read"), "{said}");
         assert_eq!(fs::read_to_string(dir.path().join("overrides.json.bad-1700000000")).unwrap(), text);
+    }
+
+    #[test]
+    fn of_a_file_full_of_bad_orders_the_first_are_told() {
+        let lines = vec!["{}"; 300_000].join(",\n");
+        let (orders, bad) = parse(&format!("{{\"version\":1,\"orders\":[\n{lines},\n{GOOD}\n]}}"));
+        assert_eq!((orders.len(), bad.len(), bad[9].0), (1, PROBLEMS_MAX, 11));
     }
 
     #[test]

@@ -237,7 +237,7 @@ impl Listener {
     pub fn tell_to_stop(&mut self) {
         self.shared = None;
         let _ = self.stop.send(true);
-        if let Some(udp) = &self.udp {
+        if let Some(udp) = &mut self.udp {
             udp.stop();
         }
     }
@@ -245,7 +245,7 @@ impl Listener {
     /// As [`Listener::tell_to_stop`], but what is queued in its sockets is for another process, which has them too.
     pub fn tell_to_leave(&mut self) {
         self.leaving.store(true, Relaxed);
-        if let Some(udp) = &self.udp {
+        if let Some(udp) = &mut self.udp {
             udp.leave();
         }
         self.tell_to_stop();

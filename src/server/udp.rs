@@ -144,17 +144,19 @@ impl UdpWorkers {
     }
 
     /// Has the workers answer what is queued and end; within about 100 ms.
-    pub fn stop(&self) {
+    pub fn stop(&mut self) {
         self.tell(told::STOP);
     }
 
     /// Has the workers answer what they have received and end; what is queued is for whoever reads the sockets now.
-    pub fn leave(&self) {
+    pub fn leave(&mut self) {
         self.tell(told::LEAVE);
     }
 
-    /// The first word counts: who leaves does not stop afterwards.
-    fn tell(&self, what: u8) {
+    /// The first word counts: who leaves does not stop afterwards. From now on only a worker that goes on all the same is
+    /// watched: that the others are still is as it should be.
+    fn tell(&mut self, what: u8) {
+        self.pulses.clear();
         let _ = self.told.compare_exchange(told::GO_ON, what, Relaxed, Relaxed);
     }
 

@@ -87,13 +87,31 @@ impl Safety {
 
     /// The VIPs that the order would leave without a healthy pool, in the order of the model.
     pub fn stranded(&self, model: &Model, judged: Judged<'_>, now: Moment) -> Vec<VipId> {
-        if !matches!(judged.forced.order, Order::Drain | Order::Maint | Order::Down) {
+        if judged.forced.order == Order::Up {
             return Vec::new();
         }
         let mut supposed = held_meanwhile(judged.orders, judged.forced, now);
+        let weight = judged.forced.order.weight();
+        if weight.is_none()
+            && let Some(former) = supposed.get_mut(&judged.subject)
+        {
+            // The order takes the place of this one: what that takes out is no excuse for what this one does.
+            *former = former.filter(|order| *order == Order::Up);
+        }
         let without = judged.table.supposing(model, judged.standings, &supposed);
-        supposed.insert(judged.subject, Some(judged.forced.order));
-        let with = without.supposing(model, judged.standings, &supposed);
+        let with = match (judged.subject, weight) {
+            // It makes a standby of an endpoint, or the reverse: a pool that needs more than one may lack them then.
+            (Subject::Endpoint(id), Some(weight)) => {
+                let ordered = || judged.standings.forced(judged.subject).map(|forced| forced.order);
+                supposed.entry(judged.subject).or_insert_with(ordered);
+                without.weighing(id, weight).supposing(model, judged.standings, &supposed)
+            }
+            (_, Some(_)) => return Vec::new(),
+            (subject, None) => {
+                supposed.insert(subject, Some(judged.forced.order));
+                without.supposing(model, judged.standings, &supposed)
+            }
+        };
         let any = |table: &HealthTable, set: u32| self.set(set).iter().any(|pool| table.pool(*pool).usable);
         let lost = pools_under(model, judged.subject).filter(|pool| !with.pool(*pool).usable);
         let mut sets: Vec<u32> = lost.flat_map(|pool| self.sets_of[pool.index()].iter().copied()).collect();

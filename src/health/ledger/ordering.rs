@@ -102,7 +102,7 @@ impl Ledger {
         let place = Place::Live(subject);
         let former = orders.at(&place).and_then(|given| given.of(forced.order.aspect()));
         match former {
-            Some(former) if forced.begins > now && former.in_force_at(now) && former.holds_at(forced.begins) => {
+            Some(former) if forced.begins > now && former.in_force_at(now) => {
                 let fact = format!("{name} is under {} now ({})", words_of(former.order), former.papers());
                 return invalid(format!(
                     "{fact}, which an order that begins later would end: end it first, or order at once"

@@ -48,6 +48,13 @@ impl HealthTable {
         table
     }
 
+    /// The same table with another weight of an endpoint. Its pool is as it was: see [`HealthTable::supposing`].
+    pub fn weighing(&self, id: EndpointId, weight: u32) -> Self {
+        let mut table = self.clone();
+        table.reweigh(id, Some(weight));
+        table
+    }
+
     /// The same table with these endpoints and pools taken out as by a drain.
     pub fn with_withdrawn(&self, model: &Model, endpoints: &[EndpointId], pools: &[PoolId]) -> Self {
         let mut table = self.with_down(model, endpoints, pools);
