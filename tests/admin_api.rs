@@ -207,7 +207,10 @@ async fn orders_that_make_no_sense_or_hurt_are_refused() {
     let json_header = [("content-type", "application/json")];
     assert_eq!(socket.send("PUT", "/v1/overrides/pool/eu-web", &json_header, b"{").await.status, 400);
     assert_eq!(socket.send("PUT", "/v1/overrides/pool/eu-web", &[], b"{}").await.status, 415);
-    assert_eq!(socket.send("PUT", "/v1/overrides/pool/eu-web", &json_header, &vec![b' '; 5 << 20]).await.status, 413);
+    assert_eq!(socket.send("PUT", "/v1/overrides/pool/eu-web", &json_header, &vec![b' '; 65 << 10]).await.status, 413);
+    // A simulation brings the demand along.
+    assert_eq!(socket.send("POST", "/v1/simulate", &json_header, &vec![b' '; 65 << 10]).await.status, 400);
+    assert_eq!(socket.send("POST", "/v1/simulate", &json_header, &vec![b' '; 5 << 20]).await.status, 413);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,6 +248,43 @@ async fn the_stream_tells_what_changes_and_can_be_resumed() {
     let mut elsewhere = site.socket().events(&[("last-event-id", "100000")]).await;
     let lost = elsewhere.next("lost").await;
     assert_eq!(lost.data["from"], 100_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_cannot_keep_out_an_operator_s_stream() {
+    let site = Site::start().await;
+    let mut readers = Vec::new();
+    for _ in 0..48 {
+        let mut reader = site.http().events(&[]).await;
+        reader.next("hello").await;
+        readers.push(reader);
+    }
+    let one_more = site.http().get("/v1/stream").await;
+    assert_eq!(one_more.status, 503, "{one_more:?}");
+    site.socket().events(&[]).await.next("hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_maps_and_leaves_holds_up_nobody() {
+    let site = Site::start().await;
+    for _ in 0..200 {
+        site.http().left("/v1/map?vip=www.example.com.").await;
+        site.http().left("/v1/endpoints").await;
+    }
+    assert_eq!(site.http().get("/v1/map?vip=www.example.com.").await.status, 200);
+    assert_eq!(site.http().get("/v1/endpoints").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_names_another_host_is_not_ours() {
+    let site = Site::start().await;
+    let host = site.http().host();
+    let ask = async |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        site.http().raw(&request).await.status
+    };
+    assert_eq!(ask("http://evil.example/v1/status").await, 421);
+    assert_eq!(ask(&format!("http://{host}/v1/status")).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

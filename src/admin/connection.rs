@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::Method;
 use axum::http::Request;
 use axum::response::Response;
 use http_body_util::BodyExt;
@@ -25,6 +26,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
 use crate::admin::door::Way;
@@ -34,9 +36,6 @@ use crate::admin::routes::Admin;
 
 /// The bytes of a request's head; what a browser sends stays below 8 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// The bytes of a body; an order has a few hundred, the demand of a simulation may have a hundred thousand lines. Nothing is
-/// read of those who may not order anything.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How long a head may take, from the opening of the connection or the end of the request before.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.
@@ -69,15 +68,27 @@ where
     }
 }
 
-/// A request in a task of its own: if it panics, it takes nothing along; if its client leaves, what it began is finished.
+/// Ends a task when nobody waits for it any more.
+struct Abandoned(AbortHandle);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A request in a task of its own: if it panics, it takes nothing along. If its client leaves, a change that it began is
+/// finished, and a look is given up: who asks and leaves again and again does not pile up work.
 async fn answer(admin: Arc<Admin>, way: Arc<Way>, request: Request<Incoming>) -> Response {
     let asked = format!("{} {}", request.method(), request.uri().path());
-    let outcome = tokio::spawn(async move {
+    let changes = ![Method::GET, Method::HEAD].contains(request.method());
+    let task = tokio::spawn(async move {
         let (head, body) = request.into_parts();
-        let reading = move || read(body);
+        let reading = move |bytes_max| read(body, bytes_max);
         admin.answer(&way, head, reading).await
     });
-    let mut response = match outcome.await {
+    let _abandoned = (!changes).then(|| Abandoned(task.abort_handle()));
+    let mut response = match task.await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "the request `{asked}` failed by a bug in rhumb");
@@ -94,12 +105,12 @@ async fn answer(admin: Arc<Admin>, way: Arc<Way>, request: Request<Incoming>) ->
 }
 
 /// The whole body, within its bounds.
-async fn read(body: Incoming) -> Result<Bytes, Failure> {
-    let whole = Limited::new(body, BODY_BYTES_MAX).collect();
+async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Failure> {
+    let whole = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(BODY_TIME_MAX, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Failure::new(Kind::TooLarge, format!("a body has at most {BODY_BYTES_MAX} bytes")))
+            Err(Failure::new(Kind::TooLarge, format!("a body has at most {bytes_max} bytes here")))
         }
         Ok(Err(error)) => Err(Failure::new(Kind::Body, format!("the body breaks off: {error}"))),
         Err(_) => {

@@ -5,6 +5,7 @@
 //! connection   the bounds a client is held to
 //! door         who may come in: Host, Origin, tokens
 //! routes       the way of a request, through all of these
+//! turns        how much those take who only look
 //! table        every request there is; openapi is written from it
 //! asked        a request as handlers see it
 //! answers      the handlers, by theme
@@ -35,6 +36,7 @@ pub mod routes;
 pub mod socket;
 mod stream;
 pub mod table;
+mod turns;
 mod users;
 pub mod what_if;
 pub mod when;

@@ -31,6 +31,7 @@ use crate::admin::rate::Rate;
 use crate::admin::table;
 use crate::admin::table::Found;
 use crate::admin::table::Route;
+use crate::admin::turns::Turns;
 use crate::model::Problem;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
@@ -58,6 +59,8 @@ pub struct Admin {
     pub(super) door: ArcSwap<Door>,
     /// How many queries come each second.
     pub(super) rate: Mutex<Rate>,
+    /// Whose turn it is to look.
+    pub(super) turns: Turns,
     /// Held while files are checked.
     pub(super) checking: tokio::sync::Mutex<()>,
     /// Streams that are open.
@@ -79,6 +82,7 @@ impl Admin {
             listening: Arc::default(),
             door: ArcSwap::default(),
             rate: Mutex::new(Rate::new(clock.started_at())),
+            turns: Turns::default(),
             checking: tokio::sync::Mutex::default(),
             streams: AtomicUsize::new(0),
             ordered: watch::channel(0).0,
@@ -100,18 +104,20 @@ impl Admin {
         Admin { listening, ..self }
     }
 
-    /// The whole way of a request; `read` gives its body, and is asked for it only when a body is wanted.
-    pub(super) async fn answer<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce() -> R) -> Response
+    /// The whole way of a request; `read` gives its body of at most so many bytes, and is asked for it only when a body
+    /// is wanted.
+    pub(super) async fn answer<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce(usize) -> R) -> Response
     where
         R: Future<Output = Result<Bytes, Failure>>,
     {
         self.admitted(way, head, read).await.unwrap_or_else(Failure::response)
     }
 
-    async fn admitted<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce() -> R) -> Said
+    async fn admitted<R>(self: Arc<Self>, way: &Way, head: Parts, read: impl FnOnce(usize) -> R) -> Said
     where
         R: Future<Output = Result<Bytes, Failure>>,
     {
+        one_target(&head)?;
         let caller = self.door.load().admit(way, &head.headers)?;
         let (route, named) = match table::find(&head.method, head.uri.path()) {
             Found::Route(route, named) => (route, named),
@@ -121,7 +127,12 @@ impl Admin {
         if route.method != Method::GET {
             caller.may_order(way, &head.headers)?;
         }
+        let admin = self.clone();
         let asked = self.asked(route, named, caller, &head, read).await?;
+        let _turn = match route.takes_a_turn() {
+            true => Some(admin.turns.look(way).await),
+            false => None,
+        };
         (route.handler)(asked).await
     }
 
@@ -131,7 +142,7 @@ impl Admin {
         named: Vec<String>,
         caller: Caller,
         head: &Parts,
-        read: impl FnOnce() -> R,
+        read: impl FnOnce(usize) -> R,
     ) -> Result<Asked, Failure>
     where
         R: Future<Output = Result<Bytes, Failure>>,
@@ -141,13 +152,24 @@ impl Admin {
             None => Bytes::new(),
             Some(_) => {
                 is_json(head)?;
-                read().await?
+                read(route.body_bytes_max()).await?
             }
         };
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (accept, last_event) = (header("accept").unwrap_or_default(), header("last-event-id"));
         Ok(Asked { admin: self, caller, named, keys, body, accept, last_event })
     }
+}
+
+/// A target with an authority of its own overrules `Host` (RFC 9112 section 3.2.2), by which callers are judged: no
+/// client of ours sends one, and a proxy that goes by it would be told of another host than we are.
+fn one_target(head: &Parts) -> Result<(), Failure> {
+    let Some(authority) = head.uri.authority() else { return Ok(()) };
+    let host = head.headers.get(header::HOST).map(|host| host.as_bytes()).unwrap_or_default();
+    if authority.as_str().as_bytes().eq_ignore_ascii_case(host) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Host, "the target of the request names another host than `Host` does"))
 }
 
 /// A form of another site can send a body, but not one that says it is JSON.

@@ -30,9 +30,12 @@ use crate::admin::look::Look;
 use crate::admin::routes::Admin;
 use crate::admin::when;
 use crate::health::journal::Turn;
+use crate::model::Role;
 
 /// Streams at once; each holds a connection.
-pub(super) const STREAMS_MAX: usize = 64;
+const STREAMS_MAX: usize = 64;
+/// Of these, those of readers who may only look: they cannot keep out an operator's.
+const READERS_MAX: usize = 48;
 /// Events that wait for one reader.
 const WAITING_MAX: usize = 64;
 /// Turns taken from the journal in one visit.
@@ -47,12 +50,12 @@ const SHARES: Duration = Duration::from_secs(1);
 /// The events of one reader.
 pub(super) type Events = Sse<axum::response::sse::KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>;
 
-/// Opens a stream; `seen` is the last event that its reader saw.
+/// Opens a stream for somebody of this role; `seen` is the last event that its reader saw.
 ///
 /// # Errors
 /// When there are as many as there may be.
-pub(super) async fn open(admin: Arc<Admin>, seen: Option<u64>) -> Result<Events, Failure> {
-    let place = Place::take(&admin)?;
+pub(super) async fn open(admin: Arc<Admin>, role: Role, seen: Option<u64>) -> Result<Events, Failure> {
+    let place = Place::take(&admin, role)?;
     let (events, waiting) = mpsc::channel(WAITING_MAX);
     let written = *admin.keeper.turns().borrow();
     let next = seen.map_or(written, |seen| seen.saturating_add(1));
@@ -65,11 +68,12 @@ pub(super) async fn open(admin: Arc<Admin>, seen: Option<u64>) -> Result<Events,
 struct Place(Arc<Admin>);
 
 impl Place {
-    fn take(admin: &Arc<Admin>) -> Result<Place, Failure> {
+    fn take(admin: &Arc<Admin>, role: Role) -> Result<Place, Failure> {
+        let most = if role == Role::Operate { STREAMS_MAX } else { READERS_MAX };
         let place = Place(admin.clone());
         match admin.streams.fetch_add(1, Ordering::Relaxed) {
-            before if before < STREAMS_MAX => Ok(place),
-            _ => Err(Failure::new(Kind::Busy, format!("{STREAMS_MAX} streams are open already; close one"))),
+            before if before < most => Ok(place),
+            _ => Err(Failure::new(Kind::Busy, format!("{most} streams are open already; close one"))),
         }
     }
 }

@@ -16,6 +16,11 @@ use crate::admin::asked::Said;
 use crate::admin::dto;
 use crate::admin::failure::Kind;
 
+/// The bytes of a body; an order has a few hundred.
+const ORDER_BYTES_MAX: usize = 64 << 10;
+/// The bytes of a simulation's, whose demand may have a hundred thousand lines.
+const DEMAND_BYTES_MAX: usize = 4 << 20;
+
 /// One request.
 pub struct Route {
     /// `GET`, `PUT`, `POST` or `DELETE`; `HEAD` and `OPTIONS` follow from it.
@@ -33,6 +38,19 @@ pub struct Route {
     /// What it may be refused for, beside what any request may.
     pub refusals: &'static [Kind],
     pub(super) handler: Handler,
+}
+
+impl Route {
+    /// Whether it waits for its turn to look. What is quick does not, for whoever watches over the process asks it; nor
+    /// does what has turns of its own, nor what only those may ask who may order.
+    pub(super) fn takes_a_turn(&self) -> bool {
+        self.method == Method::GET && !["/livez", "/readyz", "/metrics", "/v1/map"].contains(&self.path)
+    }
+
+    /// The most bytes of its body.
+    pub(super) fn body_bytes_max(&self) -> usize {
+        if self.path == "/v1/simulate" { DEMAND_BYTES_MAX } else { ORDER_BYTES_MAX }
+    }
 }
 
 /// A key of a query string.

@@ -98,7 +98,7 @@ pub static COUNTRY_DATABASE: &[u8] = include_bytes!("../../geo/country.mmdb");
 pub fn configuration(regions: &[DemoRegion], listen: SocketAddr, origin_port: u16) -> String {
     let mut text = format!(
         "# The demo of rhumb: {} regions on loopback, each with two load balancers.\n\n[server]\nlisten = [\"{listen}\"]\nzones_dir = \"zones\"\nstate_dir = \"state\"\n\n\
-         [admin]\nsocket = \"admin.sock\"\n\n[geo]\ndatabases = [\"country.mmdb\"]\n",
+         [admin]\nsocket = \"admin.sock\"\nlisten = \"127.0.0.1:0\"   # any free port\n\n[geo]\ndatabases = [\"country.mmdb\"]\n",
         regions.len()
     );
     for region in regions {

@@ -70,7 +70,7 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     written.iter_mut().for_each(Unwanted::keep);
     let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
     daemon.ready().await;
-    introduce(regions, dns, port, &config, wishes.fail_after);
+    introduce(regions, dns, port, &config, daemon.admin_http(), wishes.fail_after);
 
     tokio::select! {
         () = watch_clients(regions, dns) => {}
@@ -137,13 +137,23 @@ fn explain_start(error: &StartError) -> String {
     format!("the demo's server did not start: {error}")
 }
 
-fn introduce(regions: &[DemoRegion], dns: SocketAddr, port: u16, config: &Path, fail_after: Duration) {
+fn introduce(
+    regions: &[DemoRegion],
+    dns: SocketAddr,
+    port: u16,
+    config: &Path,
+    admin: Option<SocketAddr>,
+    fail_after: Duration,
+) {
     let at = format!("@{} -p {}", dns.ip(), dns.port());
     say(&format!(
         "rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n"
     ));
     say("Try, in another terminal:\n");
-    let lines = lines_to_try(regions, &at, port, config);
+    let mut lines = lines_to_try(regions, &at, port, config);
+    if let Some(admin) = admin {
+        lines.push((format!("curl http://{admin}/v1/status"), "the admin API; /metrics is there, too".to_owned()));
+    }
     let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, comment) in lines {
         say(&format!("  {command:width$}  # {comment}"));

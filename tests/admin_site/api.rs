@@ -266,6 +266,13 @@ impl Http {
         let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await.expect("an end in time");
     }
 
+    /// Asks, and leaves without an answer.
+    pub async fn left(&self, path: &str) {
+        let mut stream = self.connect().await;
+        let head = self.head("GET", path, &[], 0) + "\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+
     /// Opens the stream of events.
     pub async fn events(&self, headers: &[(&str, &str)]) -> Events {
         let mut stream = self.connect().await;

@@ -51,5 +51,5 @@ pub(crate) async fn stream(asked: Asked) -> Said {
             Failure::new(crate::admin::failure::Kind::Question, "`Last-Event-ID` is the number of an event")
         })?),
     };
-    Ok(stream::open(asked.admin, seen).await?.into_response())
+    Ok(stream::open(asked.admin, asked.caller.role, seen).await?.into_response())
 }

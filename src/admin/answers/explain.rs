@@ -16,16 +16,23 @@ use crate::steering::Draw;
 
 use super::resources::vip_named;
 
+/// Regions, pools and endpoints that one question takes to be down; each is looked for among all.
+const DOWN_MAX: usize = 100;
+
 /// `GET /v1/explain`.
 pub(crate) async fn explained(asked: Asked) -> Said {
     let misunderstood = |sentence: String| Failure::new(Kind::Question, sentence);
     let who = Who::read(asked.key("client"), asked.key("geo"), asked.key("at")).map_err(misunderstood)?;
     let down = asked.key("down").unwrap_or_default();
+    let down: Vec<String> = down.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    if down.len() > DOWN_MAX {
+        return Err(wrong("down", format!("`down` names at most {DOWN_MAX}")));
+    }
     let question = Question {
         name: asked.key("name").unwrap_or_default().to_owned(),
         rtype: asked.key("type").unwrap_or("A").to_owned(),
         who,
-        down: down.split(',').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+        down,
     };
     let draw = Draw { random: Dice::new().roll(), seconds: asked.admin.clock.now().secs() };
     json(&explain::explain(&asked.admin.keeper.published.load(), &question, draw).map_err(misunderstood)?)
@@ -41,6 +48,11 @@ pub(crate) async fn map(asked: Asked) -> Said {
     let world = asked.admin.keeper.published.load();
     let vip = vip_named(&world.snapshot.model, asked.key("vip").unwrap_or_default())?;
     // With a database of towns it takes some hundred milliseconds, which others must not wait for.
-    let said = tokio::task::spawn_blocking(move || map::map(&world, vip, family)).await;
+    let turn = asked.admin.turns.map().await;
+    let said = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        map::map(&world, vip, family)
+    })
+    .await;
     json(&said.map_err(|_| Failure::new(Kind::Ours, "the map could not be made; the log says more"))?)
 }

@@ -22,7 +22,7 @@ pub struct ReloadSaid {
     pub ok: bool,
     /// What queries see now.
     pub generation: u64,
-    /// Who asked: `ada`, `SIGHUP`, `changed files`.
+    /// What it was for: `asked by ada`, `SIGHUP`, `zones/example.com.zone has changed`.
     pub by: String,
     /// Everything that was wrong.
     pub problems: Vec<ConfigProblem>,

@@ -70,7 +70,7 @@ impl Screen {
         };
         let ago = times::since(now, &reload.at);
         let line = format!(
-            "RELOAD FAILED {ago} ago (asked by {}); generation {} goes on serving:",
+            "RELOAD FAILED {ago} ago ({}); generation {} goes on serving:",
             plain(&reload.by),
             status.generation
         );
@@ -341,7 +341,7 @@ mod tests {
             at: "2026-11-18T09:25:30.000Z".into(),
             ok: false,
             generation: 3,
-            by: "changed files".into(),
+            by: "rhumb.toml has changed".into(),
             problems: vec![problem],
         });
         status.suspicion = Some(Suspicion {
@@ -371,7 +371,7 @@ TROUBLE: 1 of 2 regions down; 1 of 2 pools down; 1 of 4 endpoints down; the
 server suspects itself; the last reload failed
 rhumb 0.1.0, up 2h05m, generation 3 of rhumb.toml, 1234 queries/s
 
-RELOAD FAILED 4m30s ago (asked by changed files); generation 3 goes on serving:
+RELOAD FAILED 4m30s ago (rhumb.toml has changed); generation 3 goes on serving:
   rhumb.toml:11:33: error[E0101]: VIP `www.example.com.` uses pool `eu-wbe`,
     which is not defined; a pool with a similar name exists: `eu-web`
 
