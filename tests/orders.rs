@@ -396,6 +396,10 @@ async fn an_order_that_takes_another_s_place_is_judged_like_a_new_one() {
     refused.sort();
     assert_eq!(refused, ["fenced.example.org.", "one.example.org."], "now it is not");
     assert_eq!(stranding(server.handle.order("pool/us", drain(0, 20), false).await), [""; 0]);
+    assert_eq!(server.set("pool/eu", Order::Up).await, Ok(()));
+    let turns = server.turns().await;
+    let off = r#"pool=eu up -> forced-up reason="kernel by ada; the planned drain (kernel by ada) is off" effective=forced-up"#;
+    assert!(turns.contains(&off.to_owned()), "{turns:#?}");
 }
 
 #[tokio::test]

@@ -272,14 +272,15 @@ fn bad_files_at_start_are_refused_with_their_place() {
 #[test]
 fn a_pipe_among_the_files_does_not_hold_up_the_server() {
     let site = Site::start();
-    for name in ["zones/pipe.test.zone", "pipe.mmdb"] {
+    for name in ["zones/pipe.test.zone", "pipe.mmdb", "pipe.csv", "pipe.secret"] {
         let made = Command::new("mkfifo").arg(site.path(name)).status().unwrap();
         assert!(made.success());
     }
-    site.config(&vip("192.0.2.10").replace("country.mmdb", "pipe.mmdb"));
+    let config = vip("192.0.2.10").replace("[\"country.mmdb\"]", "[\"pipe.mmdb\"]\nlatency = \"pipe.csv\"");
+    site.config(&format!("cookie_secret_file = \"pipe.secret\"\n{config}"));
     let output = rhumb(site.dir.path(), &["reload", "--socket", "admin.sock"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    for name in ["pipe.test.zone", "pipe.mmdb"] {
+    for name in ["pipe.test.zone", "pipe.mmdb", "pipe.csv", "pipe.secret"] {
         assert!(text(&output).contains(&format!("{name}: error")), "{}", text(&output));
     }
     assert!(text(&output).contains("not a regular file"), "{}", text(&output));

@@ -238,7 +238,8 @@ impl Steward {
         let mut given = Given::by_a_predecessor(descriptors, ports);
         let bound = server::bind_with(&model.server, certificate(&model.server, &model.tls), &mut given);
         let runtime = tokio::runtime::Handle::current();
-        let again = bound.map(|bound| bound.serve(self.answer.clone(), &runtime));
+        let pulses = self.serving.pulses().clone();
+        let again = bound.map(|bound| bound.serve_watched(self.answer.clone(), &runtime, pulses));
         match again {
             Ok(Ok(mut serving)) => {
                 serving.alone().unwrap_or_else(|error| error!("not every socket could be opened: {error}"));

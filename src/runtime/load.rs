@@ -199,6 +199,7 @@ fn cookie_secrets(model: &Model) -> Result<CookieSecrets, Problem> {
     let Some(path) = &model.server.cookie_secret_file else {
         return Ok(*DRAWN.get_or_init(drawn_secret));
     };
+    regular(path, "E0241")?;
     let help = "write 32 hexadecimal digits, as from `openssl rand -hex 16`; a second line holds the previous secret";
     let text = fs::read_to_string(path).map_err(|error| {
         Problem::error("E0241", Place::file(path), format!("cannot read cookie_secret_file: {}", plain_words(&error)))
@@ -239,7 +240,10 @@ const TOKENS: &str = "E0242";
 
 fn latency(model: &Model) -> Result<LatencyTable, Vec<Problem>> {
     match &model.geo.latency {
-        Some(path) => LatencyTable::read(path, &model.regions),
+        Some(path) => {
+            regular(path, "E0311").map_err(|problem| vec![problem])?;
+            LatencyTable::read(path, &model.regions)
+        }
         None => Ok(LatencyTable::default()),
     }
 }

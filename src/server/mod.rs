@@ -136,6 +136,19 @@ impl Bound {
     /// # Errors
     /// The system's, when it refuses threads.
     pub fn serve<A: Answer>(self, answer: Arc<A>, runtime: &Handle) -> io::Result<Server<A>> {
+        self.serve_watched(answer, runtime, Arc::default())
+    }
+
+    /// As [`Bound::serve`], with the pulses that somebody watches already.
+    ///
+    /// # Errors
+    /// As [`Bound::serve`]'s.
+    pub fn serve_watched<A: Answer>(
+        self,
+        answer: Arc<A>,
+        runtime: &Handle,
+        pulses: Arc<Pulses>,
+    ) -> io::Result<Server<A>> {
         let streams = Streams {
             answer,
             admission: Arc::<Admission>::default(),
@@ -149,7 +162,7 @@ impl Bound {
             workers: self.workers,
             meter,
             runtime: runtime.clone(),
-            pulses: Arc::default(),
+            pulses,
             waiting: Vec::new(),
         };
         for bound in self.listeners {

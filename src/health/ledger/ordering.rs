@@ -198,6 +198,12 @@ impl Ledger {
     fn set(&mut self, place: Place, forced: Forced, now: Moment) -> Step {
         let (order, papers) = (forced.order, forced.papers());
         let planned = (!forced.in_force_at(now)).then(|| forced.begins.since(now));
+        let former = self.standings.orders.at(&place).and_then(|given| given.of(order.aspect()));
+        let papers = match former.filter(|former| former.begins > now) {
+            // It has not turned anything, so nothing else would tell that it will not.
+            Some(former) => format!("{papers}; the planned {} ({}) is off", words_of(former.order), former.papers()),
+            None => papers,
+        };
         self.standings.orders.set(place.clone(), forced);
         let Place::Live(subject) = place else { return Step::default() };
         let from = self.words(subject, order.aspect());
