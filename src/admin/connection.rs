@@ -40,8 +40,11 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a body may take.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of what we send. A stream has a heartbeat twice in this time.
+/// How long a client may take less than [`TAKEN_MIN`] of what waits for it. A stream has a heartbeat twice in this time.
 const STALL_MAX: Duration = Duration::from_secs(30);
+/// The bytes that keep us patient: some two kilobytes a second. Who takes a byte now and then would have us hold a long
+/// list for days, on every connection.
+const TAKEN_MIN: usize = 64 << 10;
 
 /// Answers the requests of one connection, until it ends or its client breaks a bound.
 pub(super) async fn serve<S>(stream: S, way: Way, admin: Arc<Admin>)
@@ -119,23 +122,37 @@ async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Failure> {
     }
 }
 
-/// A stream whose writes fail when its reader takes nothing for so long.
+/// A stream whose writes fail when its reader takes next to nothing for so long.
 struct Impatient<S> {
     stream: S,
     stall_max: Duration,
-    /// Set while a write waits.
+    /// Set while something waits to be taken.
     patience: Option<Pin<Box<Sleep>>>,
+    /// The bytes taken since then.
+    taken: usize,
 }
 
 impl<S> Impatient<S> {
     fn new(stream: S, stall_max: Duration) -> Self {
-        Impatient { stream, stall_max, patience: None }
+        Impatient { stream, stall_max, patience: None, taken: 0 }
     }
 
-    /// Passes on what a write came to; an error when it has waited too long.
+    /// Passes on what a write came to. Only so many bytes, or a flush, which comes when nothing waits any more, end the
+    /// wait.
+    fn wrote(&mut self, outcome: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match outcome {
+            Poll::Ready(Ok(bytes)) if self.taken.saturating_add(bytes) < TAKEN_MIN => {
+                self.taken += bytes;
+                outcome
+            }
+            _ => self.judge(outcome, context),
+        }
+    }
+
+    /// Passes on what it came to; an error when it has waited too long.
     fn judge<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.patience = None;
+            (self.patience, self.taken) = (None, 0);
             return outcome;
         }
         let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall_max)));
@@ -156,7 +173,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.judge(outcome, context)
+        this.wrote(outcome, context)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -178,7 +195,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
-        this.judge(outcome, context)
+        this.wrote(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -246,6 +263,33 @@ mod tests {
         let mut ours = Impatient::new(ours, Duration::from_millis(20));
         let outcome = ours.write_all(&[0; 64]).await;
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_a_byte_now_and_then_is_given_up_too() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut ours = Impatient::new(ours, Duration::from_millis(50));
+        let reading = tokio::spawn(async move {
+            while theirs.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await
+            }
+        });
+        let outcome = ours.write_all(&[0; TAKEN_MIN]).await;
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        reading.abort();
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_taken_everything_is_not_waited_for() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut ours = Impatient::new(ours, Duration::from_millis(20));
+        for _ in 0..3 {
+            let mut taken = [0; 24];
+            let (wrote, read) = tokio::join!(ours.write_all(&[0; 24]), theirs.read_exact(&mut taken));
+            (wrote.unwrap(), read.unwrap());
+            ours.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
     }
 
     #[tokio::test]

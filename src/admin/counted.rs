@@ -2,6 +2,17 @@
 //!
 //! The counters live where they are counted; whoever assembles the server hands the API something that reads them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::model::Moment;
+
+/// How old a count may be for those who follow it: they read it once a second.
+const FRESH: Duration = Duration::from_millis(500);
+
 /// Reads the counters. Asked from requests, at most a few times a second.
 #[async_trait::async_trait]
 pub trait Counted: Send + Sync {
@@ -37,4 +48,68 @@ pub struct AnswersOf {
     pub pool: String,
     /// Since the start.
     pub count: u64,
+}
+
+/// Answers by pool, counted once for all who follow them: with many VIPs a count takes milliseconds, which each of many
+/// readers would cost again.
+#[derive(Default)]
+pub(super) struct ByPool(Mutex<Option<(Moment, Sums)>>);
+
+/// Answers by the pool's name.
+type Sums = Arc<HashMap<String, u64>>;
+
+impl ByPool {
+    /// The answers of each pool since the start, as of now or a moment ago.
+    pub(super) async fn at(&self, now: Moment, counted: &Arc<dyn Counted>) -> Sums {
+        let mut last = self.0.lock().await;
+        if let Some((at, sums)) = &*last
+            && now - *at < FRESH
+        {
+            return sums.clone();
+        }
+        let counted = counted.clone();
+        let counting = tokio::task::spawn_blocking(move || {
+            let mut sums: HashMap<String, u64> = HashMap::new();
+            for AnswersOf { pool, count, .. } in counted.answers() {
+                *sums.entry(pool).or_default() += count;
+            }
+            sums
+        });
+        // It fails only when the process ends, or by a bug that the log tells of.
+        let sums = Arc::new(counting.await.unwrap_or_default());
+        *last = Some((now, sums.clone()));
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    struct Times(AtomicU64);
+
+    #[async_trait::async_trait]
+    impl Counted for Times {
+        async fn exposition(&self, _: &str) -> Option<Exposition> {
+            None
+        }
+        fn answers(&self) -> Vec<AnswersOf> {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            ["a.example.", "b.example."].map(|vip| AnswersOf { vip: vip.into(), pool: "eu".into(), count }).into()
+        }
+    }
+
+    #[tokio::test]
+    async fn many_readers_cost_one_count() {
+        let (counted, by_pool): (Arc<dyn Counted>, _) = (Arc::new(Times(AtomicU64::new(1))), ByPool::default());
+        let now = Moment::from_secs(1_000);
+        for reader in 0..10 {
+            let at = now + Duration::from_millis(reader);
+            assert_eq!(by_pool.at(at, &counted).await["eu"], 2, "two VIPs, counted for the first time");
+        }
+        assert_eq!(by_pool.at(now + Duration::from_secs(1), &counted).await["eu"], 4);
+    }
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::admin::asked;
 use crate::admin::asked::Asked;
 use crate::admin::asked::Said;
+use crate::admin::counted::ByPool;
 use crate::admin::counted::Counted;
 use crate::admin::door::Caller;
 use crate::admin::door::Door;
@@ -49,6 +50,8 @@ pub struct Admin {
     pub(super) clock: Clock,
     pub(super) reload: Reload,
     pub(super) counted: Option<Arc<dyn Counted>>,
+    /// What streams tell of it.
+    pub(super) by_pool: ByPool,
     /// The main file, as it was named.
     pub(super) config: PathBuf,
     /// How the last reload ended.
@@ -77,6 +80,7 @@ impl Admin {
             clock,
             reload: Arc::new(reload),
             counted: None,
+            by_pool: ByPool::default(),
             config: PathBuf::new(),
             reloads: None,
             listening: Arc::default(),

@@ -22,7 +22,6 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::admin::answers::events;
 use crate::admin::answers::status::last_reload;
-use crate::admin::counted::AnswersOf;
 use crate::admin::dto;
 use crate::admin::failure::Failure;
 use crate::admin::failure::Kind;
@@ -59,7 +58,7 @@ pub(super) async fn open(admin: Arc<Admin>, role: Role, seen: Option<u64>) -> Re
     let (events, waiting) = mpsc::channel(WAITING_MAX);
     let written = *admin.keeper.turns().borrow();
     let next = seen.map_or(written, |seen| seen.saturating_add(1));
-    let follower = Follower { admin, events, next, overrides: None, answers: HashMap::new(), _place: place };
+    let follower = Follower { admin, events, next, overrides: None, answers: Arc::default(), _place: place };
     tokio::spawn(follower.run(written));
     Ok(Sse::new(ReceiverStream::new(waiting)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
@@ -96,7 +95,7 @@ struct Follower {
     /// The orders last told.
     overrides: Option<Vec<dto::Override>>,
     /// The answers counted so far, by pool.
-    answers: HashMap<String, u64>,
+    answers: Arc<HashMap<String, u64>>,
     _place: Place,
 }
 
@@ -119,7 +118,7 @@ impl Follower {
         self.tell_turns().await?;
         let mut seconds = tokio::time::interval(SHARES);
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.count();
+        self.count().await;
         let events = self.events.clone();
         loop {
             tokio::select! {
@@ -187,12 +186,11 @@ impl Follower {
     }
 
     /// Counts what was answered by now; what is new of it, by pool.
-    fn count(&mut self) -> Vec<dto::ShareSaid> {
-        let counted = self.admin.counted.as_ref().map(|counted| counted.answers()).unwrap_or_default();
-        let mut sums: HashMap<String, u64> = HashMap::new();
-        for AnswersOf { pool, count, .. } in counted {
-            *sums.entry(pool).or_default() += count;
-        }
+    async fn count(&mut self) -> Vec<dto::ShareSaid> {
+        let sums = match &self.admin.counted {
+            Some(counted) => self.admin.by_pool.at(self.admin.clock.now(), counted).await,
+            None => Arc::default(),
+        };
         let before = std::mem::replace(&mut self.answers, sums);
         let new = self.answers.iter().map(|(pool, sum)| {
             let answers = sum.saturating_sub(before.get(pool).copied().unwrap_or(0));
@@ -204,7 +202,7 @@ impl Follower {
     }
 
     async fn tell_shares(&mut self) -> Result<(), Gone> {
-        let pools = self.count();
+        let pools = self.count().await;
         let model = self.admin.keeper.published.load().snapshot.model.clone();
         let region_of: HashMap<&str, &str> =
             model.pools.iter().map(|pool| (pool.name.as_str(), model.region(pool.region).name.as_str())).collect();

@@ -1,5 +1,6 @@
 //! What `rhumb --help` shows: the verbs under the headings of what an operator is about to do, and examples.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
 /// The headings, in order, and the verbs under each.
@@ -46,6 +47,15 @@ pub fn grouped(command: clap::Command) -> clap::Command {
     command.help_template(template).after_help(AFTER)
 }
 
+/// `rhumb help drain` as what it stands for, `rhumb drain --help`: many programs have it, and fingers know it.
+pub fn as_options(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -63,6 +73,19 @@ mod tests {
         }
         listed.dedup();
         assert_eq!(listed.len(), GROUPS.iter().map(|(_, names)| names.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn help_may_come_first() {
+        for (asked, meant) in [
+            ("rhumb help", "rhumb --help"),
+            ("rhumb help drain", "rhumb drain --help"),
+            ("rhumb help zone check", "rhumb zone check --help"),
+            ("rhumb get help", "rhumb get help"),
+        ] {
+            let words = |line: &str| line.split(' ').map(Into::into).collect::<Vec<_>>();
+            assert_eq!(super::as_options(words(asked)), words(meant));
+        }
     }
 
     #[test]

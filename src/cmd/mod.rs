@@ -122,8 +122,9 @@ Examples:
   rhumb diff --impact                          and whose answers would move, given what is up now
   rhumb diff --from old.toml -c new.toml       two files, everything taken to be up";
 const SIMULATE_EXAMPLES: &str = "\
-A line of a demand file is `CIDR-or-place weight [VIP]`: `192.0.2.0/24 120`, `EU-DE 4000`, `* 10` for everywhere else. Weights
-and the `capacity` of regions are in one unit, whichever. The server sheds nothing by capacity.
+A line of a demand file is `CIDR-or-place weight [VIP]`: `192.0.2.0/24 120`,
+`EU-DE 4000`, `* 10` for everywhere else. Weights and the `capacity` of regions
+are in one unit, whichever. The server sheds nothing by capacity.
 
 Examples:
   rhumb simulate                               each region out in turn, by address space
@@ -174,7 +175,9 @@ pub fn command() -> clap::Command {
 
 /// Reads the command line, runs the verb, and gives its exit code.
 pub fn main() -> ExitCode {
-    let read = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let read = command()
+        .try_get_matches_from(help::as_options(std::env::args_os().collect()))
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = read.unwrap_or_else(|said| said.exit());
     terminal::wish(cli.color);
     cli.verb.run().into()

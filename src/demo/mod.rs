@@ -154,7 +154,8 @@ fn introduce(
     if let Some(admin) = admin {
         lines.push((format!("curl http://{admin}/v1/status"), "the admin API; /metrics is there, too".to_owned()));
     }
-    let width = lines.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    // What is longer does not push everybody's comment beyond the screen.
+    let width = lines.iter().map(|(command, _)| command.len()).filter(|width| *width <= 72).max().unwrap_or(0);
     for (command, comment) in lines {
         say(&format!("  {command:width$}  # {comment}"));
     }
