@@ -403,6 +403,25 @@ async fn an_order_that_takes_another_s_place_is_judged_like_a_new_one() {
 }
 
 #[tokio::test]
+async fn each_moment_of_an_order_s_time_is_judged_by_itself() {
+    let vips = "[vip.\"three.example.org.\"]\npolicy = \"failover\"\n\
+        pools = [{ pool = \"eu\" }, { pool = \"us\" }, { pool = \"ap\" }]\n\
+        [vip.\"two.example.org.\"]\npolicy = \"failover\"\npools = [{ pool = \"eu\" }, { pool = \"us\" }]\n";
+    let server = Server::start(snapshot(&text(None, &["eu", "us", "ap"], vips)));
+    let at = |minutes: u64| Duration::from_secs(minutes * 60);
+    let drain = |begins, lasts| Change::Set(server.papers(Order::Drain, at(begins), Some(at(lasts))));
+    assert_eq!(server.handle.order("pool/eu", drain(10, 10), false).await, Ok(()));
+    assert_eq!(server.handle.order("region/r-us", drain(30, 10), false).await, Ok(()), "when the former is over");
+    assert_eq!(server.handle.order("pool/ap", drain(0, 60), false).await, Ok(()), "there is always one of the others");
+    let refused = stranding(server.handle.order("pool/us", drain(0, 60), false).await);
+    assert_eq!(
+        refused,
+        ["three.example.org.", "two.example.org."],
+        "in ten minutes there is none, whatever comes then"
+    );
+}
+
+#[tokio::test]
 async fn a_weight_that_leaves_too_few_in_a_pool_is_refused() {
     let text = text(None, &["eu"], VIPS.split("[vip").nth(2).map(|vip| format!("[vip{vip}")).unwrap().as_str());
     let server = Server::start(snapshot(&text.replace("region = \"r-eu\"", "region = \"r-eu\"\nmin_healthy = 2")));

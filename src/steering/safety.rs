@@ -2,13 +2,14 @@
 //!
 //! For each VIP, and for each rule of it, the pools that may answer in good order are known: its own, their fallbacks,
 //! and inside a fence its own alone. An order is unsafe when one of these sets has a usable pool now, would have one at
-//! the time of the order without it, and has none with it. Orders that begin later count as if they held, where they hold
+//! the time of the order without it, and has none with it. Orders that begin later count where they hold
 //! at the same time; `when_all_down` does not count, for it is what an operator wants to be spared.
 //!
 //! Sets are stored once, however many VIPs have them, and an order looks at those its pools are in: the drain of a region
 //! under a hundred thousand VIPs takes a few milliseconds.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use crate::health::forced::Forced;
@@ -25,6 +26,10 @@ use crate::model::Vip;
 use crate::model::VipId;
 use crate::steering::rank::fallback_chain;
 use crate::steering::rank::pools_of;
+
+/// So many moments of an order's time are looked at one by one: its begin, and what three others have. Each takes up to a few
+/// milliseconds with a hundred thousand VIPs.
+const MOMENTS_MAX: usize = 8;
 
 /// The sets of pools of which each VIP needs one.
 #[derive(Debug, Default)]
@@ -90,7 +95,22 @@ impl Safety {
         if judged.forced.order == Order::Up {
             return Vec::new();
         }
-        let mut supposed = held_meanwhile(judged.orders, judged.forced, now);
+        let cases = held_meanwhile(judged.orders, judged.forced, now);
+        let mut sets: Vec<u32> = match cases {
+            Cases::Moments(held) => held.into_iter().flat_map(|held| self.lost(model, judged, held, false)).collect(),
+            Cases::Together(held) => self.lost(model, judged, held, true),
+        };
+        sets.sort_unstable();
+        sets.dedup();
+        let mut vips: Vec<VipId> = sets.iter().flat_map(|set| self.needed_by[*set as usize].iter().copied()).collect();
+        vips.sort_unstable();
+        vips.dedup();
+        vips
+    }
+
+    /// The sets that lose their last pool by the order while those orders of state hold; or, when these do not hold at one
+    /// moment (`together`), have none with it then.
+    fn lost(&self, model: &Model, judged: Judged<'_>, mut supposed: Held, together: bool) -> Vec<u32> {
         let weight = judged.forced.order.weight();
         if weight.is_none()
             && let Some(former) = supposed.get_mut(&judged.subject)
@@ -117,21 +137,38 @@ impl Safety {
         let mut sets: Vec<u32> = lost.flat_map(|pool| self.sets_of[pool.index()].iter().copied()).collect();
         sets.sort_unstable();
         sets.dedup();
-        sets.retain(|set| !any(&with, *set) && any(judged.table, *set) && any(&without, *set));
-        let mut vips: Vec<VipId> = sets.iter().flat_map(|set| self.needed_by[*set as usize].iter().copied()).collect();
-        vips.sort_unstable();
-        vips.dedup();
-        vips
+        sets.retain(|set| !any(&with, *set) && any(judged.table, *set) && (together || any(&without, *set)));
+        sets
     }
 }
 
-/// The orders of state that hold at any time at which this one holds, by subject; `None` for a subject whose orders all
-/// hold at other times.
-fn held_meanwhile(orders: &Orders, forced: &Forced, now: Moment) -> BTreeMap<Subject, Option<Order>> {
+/// Which order of state each subject is under; `None` for one whose orders all hold at other times.
+type Held = BTreeMap<Subject, Option<Order>>;
+
+/// What holds beside an order.
+enum Cases {
+    /// At each moment that matters.
+    Moments(Vec<Held>),
+    /// At any time of it.
+    Together(Held),
+}
+
+/// The orders of state that hold beside this one, at its begin and at each moment at which another begins or ends while it
+/// holds. Where there are more of these moments than [`MOMENTS_MAX`], all count as if they held together: that refuses what
+/// does no harm rather than the reverse.
+fn held_meanwhile(orders: &Orders, forced: &Forced, now: Moment) -> Cases {
     let begins = forced.begins.max(now);
-    let held = |other: &&Forced| other.overlaps(begins, forced.until);
-    let stated = orders.live().filter_map(|(subject, given)| Some((subject, given.state.as_ref()?)));
-    stated.map(|(subject, other)| (subject, Some(other).filter(held).map(|other| other.order))).collect()
+    let stated = || orders.live().filter_map(|(subject, given)| Some((subject, given.state.as_ref()?)));
+    let held = |holds: &dyn Fn(&Forced) -> bool| -> Held {
+        stated().map(|(subject, other)| (subject, holds(other).then_some(other.order))).collect()
+    };
+    let inside = |moment: &Moment| *moment > begins && forced.holds_at(*moment);
+    let changes = stated().flat_map(|(_, other)| [Some(other.begins), other.until]).flatten().filter(inside);
+    let moments: BTreeSet<Moment> = std::iter::once(begins).chain(changes).collect();
+    match moments.len() > MOMENTS_MAX {
+        true => Cases::Together(held(&|other| other.overlaps(begins, forced.until))),
+        false => Cases::Moments(moments.into_iter().map(|moment| held(&|other| other.in_force_at(moment))).collect()),
+    }
 }
 
 fn pools_under(model: &Model, subject: Subject) -> Box<dyn Iterator<Item = PoolId> + '_> {
