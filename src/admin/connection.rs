@@ -286,7 +286,8 @@ mod tests {
         for _ in 0..3 {
             let mut taken = [0; 24];
             let (wrote, read) = tokio::join!(ours.write_all(&[0; 24]), theirs.read_exact(&mut taken));
-            (wrote.unwrap(), read.unwrap());
+            wrote.unwrap();
+            read.unwrap();
             ours.flush().await.unwrap();
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
