@@ -9,10 +9,26 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 const SEED_IDENTITY: u64 = 0x7268_756d_625f_6964;
 const SEED_CLIENT: u64 = 0x7268_756d_625f_636c;
 const SEED_PHASE: u64 = 0x7268_756d_625f_7068;
+const SEED_BYTES: u64 = 0x7268_756d_625f_6279;
 
 /// The identity of a member, from whatever names it for good: an address, a pool's name.
 pub fn identity(name: &[u8]) -> u64 {
     xxh3_64_with_seed(name, SEED_IDENTITY)
+}
+
+/// The key of any bytes a choice is keyed on (a header, a cookie, a path), for one service.
+#[inline]
+pub fn of_bytes(service: u64, bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, SEED_BYTES ^ service)
+}
+
+/// Another draw from a draw, for choices that need several (one step of SplitMix64, Steele, Lea and Flood 2014).
+#[inline]
+pub fn next_draw(draw: u64) -> u64 {
+    let mut z = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// A client's network as choices see it, for one service.
@@ -84,6 +100,12 @@ mod tests {
     fn keys_never_change_between_versions() {
         assert_eq!(identity(b"eu-web"), IDENTITY_OF_EU_WEB);
         assert_eq!(key("192.0.2.1", 24).constant(), KEY_OF_DOC_NET);
+    }
+
+    #[test]
+    fn bytes_are_keyed_apart_from_identities_and_services() {
+        assert_ne!(of_bytes(0, b"eu-web"), identity(b"eu-web"));
+        assert_ne!(of_bytes(1, b"eu-web"), of_bytes(2, b"eu-web"));
     }
 
     const IDENTITY_OF_EU_WEB: u64 = 3_684_350_001_626_004_536;

@@ -1,11 +1,35 @@
-//! Choosing among weighted members: keys, weighted rendezvous hashing, rotation.
+//! Choosing among weighted members, and knowing when not to: hashing, turns, queues, latency, breakers and budgets.
 //!
-//! Pure arithmetic over identities and weights; nothing here knows pools, endpoints or health. Every hash is xxh3 with
-//! fixed seeds and the logarithm is our own, so that nodes of different builds and machines choose alike.
+//! Pure arithmetic over identities, weights and counts; nothing here knows pools, connections or health, and nothing waits.
+//! Every hash is xxh3 with fixed seeds and the logarithm is our own, so that nodes of different builds and machines choose
+//! alike.
 //!
 //! At DNS level `hash`, `ring_hash` and `maglev` are all weighted rendezvous hashing: a ring and a permutation table
 //! exist to make the choice cheap among thousands of backends at millions of packets a second, and pay with uneven shares or
 //! with clients that move for no reason. Among the few members of a DNS pool the exact method is as fast.
+//!
+//! The proxies come in by one door, [`balancer`]: `tiers` says which members a request falls to, [`ask`] is its question,
+//! `balancer` answers with a place in the pool. A [`breaker`] for each endpoint, the law of [`ejection`], [`panic`] and
+//! [`slow_start`] make the set and the weights that are asked about; [`sticky`] goes before all of it.
 
 pub mod key;
+pub mod set;
+pub mod ask;
 pub mod rendezvous;
+pub mod smooth_wrr;
+pub mod least_conn;
+pub mod random;
+pub mod peak_ewma;
+pub mod p2c;
+pub mod balancer;
+pub mod maglev;
+pub mod ring;
+pub mod bounded;
+pub mod slow_start;
+pub mod tiers;
+pub mod panic;
+pub mod sticky;
+pub mod window;
+pub mod breaker;
+pub mod ejection;
+pub mod retry_budget;
