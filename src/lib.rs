@@ -13,7 +13,8 @@
 //!   zone         master files, the tree of names, finding in it
 //!   geo          databases, places, distances, the prefix table with its exact scope
 //!   health       beliefs, schedules, the table of every belief of one moment
-//!   balance      the keys of draws, weighted rendezvous hashing
+//!   balance      choosing among weighted members: hashing, turns, queues, latency; breakers and budgets
+//!   route        a request's head: what may pass, which route it is for, what the backend is told
 //! DECISIONS    still pure
 //!   steering     whose place counts, ranking by policy, what is eligible, the pick, the trace
 //!   config       what was written, what was meant, and every problem on the way
@@ -51,6 +52,7 @@ pub mod zone;
 pub mod geo;
 pub mod health;
 pub mod balance;
+pub mod route;
 pub mod steering;
 pub mod config;
 pub mod snapshot;

@@ -6,22 +6,29 @@
 mod geo_code;
 mod health_check;
 mod ids;
+mod listener;
 mod location;
 mod moment;
 mod pool;
 mod problem;
 mod query_log;
+mod route;
 mod settings;
 mod vip;
 
 pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
 pub use health_check::{Body, CheckKind, DnsAnswer, DnsCheck, HealthCheck, StatusRange, TlsCheck, TlsTrust};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
+pub use listener::{EncodedSlash, Forward, Http, Limits, Listener, PathRules, Protocol, ProxyProtocol};
 pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
 pub use problem::{Place, Problem, Severity, plain_words};
 pub use query_log::{ClientShown, QueryLogFormat, QueryLogSettings};
+pub use route::{
+    Action, Arm, Expires, HeaderEdit, HostMatch, KeyedOn, PathMatch, RequestMatch, Rewrite, Route, StickyCookie,
+    TextMatch,
+};
 pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
     ZoneSettings,

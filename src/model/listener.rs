@@ -1,0 +1,133 @@
+//! Sockets of the regional tier: what is spoken there, and how much of it at once.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::PoolId;
+use super::RegionId;
+use super::route::Route;
+
+/// `[[listener]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// What metrics, overrides and `explain` call it.
+    pub name: String,
+    /// Where it stands.
+    pub region: RegionId,
+    /// Its socket.
+    pub bind: SocketAddr,
+    /// What is spoken there, and what becomes of it.
+    pub protocol: Protocol,
+    /// PROXY protocol before anything else, from these peers; none when empty.
+    pub proxy_protocol_from: Vec<(IpAddr, u8)>,
+    /// PROXY protocol to the endpoints.
+    pub proxy_protocol_to: Option<ProxyProtocol>,
+    /// How much at once.
+    pub limits: Limits,
+    /// How long connections may stay when we leave.
+    pub drain_timeout: Duration,
+}
+
+/// What is spoken at a listener.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Protocol {
+    /// HTTP/1.1 and HTTP/2.
+    Http(Http),
+    /// TCP, byte for byte.
+    Tcp(Forward),
+    /// UDP, by flow.
+    Udp(Forward),
+    /// TLS that is not ended here: the server's name chooses the pool.
+    TlsPassthrough(Vec<(super::HostMatch, Forward)>),
+}
+
+/// An `http` or `https` listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// `https`: which `[tls.*]` it presents, by server name; indexes into `Model::tls`. Plaintext when empty.
+    pub tls: Vec<usize>,
+    /// In the order they were written.
+    pub routes: Vec<Route>,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
+    /// How paths are normalised.
+    pub paths: PathRules,
+    /// Header names with `_` are dropped instead of refused: they are `-` to a CGI program, so a client could forge what we
+    /// set.
+    pub drop_underscores: bool,
+    /// What `Upgrade` may ask for, lower case; `websocket` by default.
+    pub upgrades: Vec<String>,
+}
+
+/// Where an L4 listener sends its flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// The pool.
+    pub pool: PoolId,
+    /// A flow without bytes ends after so long: 350 s for TCP, 60 s for UDP.
+    pub idle: Duration,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// How paths are normalised, once, before they are routed and forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathRules {
+    /// What `%2F` is.
+    pub encoded_slash: EncodedSlash,
+    /// Whether `//` is `/`.
+    pub merge_slashes: bool,
+}
+
+impl Default for PathRules {
+    fn default() -> Self {
+        PathRules { encoded_slash: EncodedSlash::Keep, merge_slashes: true }
+    }
+}
+
+/// What an escaped slash is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EncodedSlash {
+    /// A character of its segment, not a separator; forwarded escaped.
+    #[default]
+    Keep,
+    /// A separator.
+    Decode,
+    /// Not accepted: 400.
+    Refuse,
+}
+
+/// How much of it at once, over all cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of clients.
+    pub connections_max: u32,
+    /// Requests in hand.
+    pub requests_max: u32,
+    /// Requests that wait for an endpoint; more get 503 at once.
+    pub queue_max: u32,
+    /// How long one waits there before its 503.
+    pub queue_timeout: Duration,
+    /// Requests a second from one client address; no bound when absent.
+    pub client_rate: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 50_000,
+            requests_max: 50_000,
+            queue_max: 1_024,
+            queue_timeout: Duration::from_secs(5),
+            client_rate: None,
+        }
+    }
+}
