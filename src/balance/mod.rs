@@ -10,7 +10,8 @@
 //!
 //! The proxies come in by one door, [`balancer`]: `tiers` says which members a request falls to, [`ask`] is its question,
 //! `balancer` answers with a place in the pool. A [`breaker`] for each endpoint, the law of [`ejection`], [`panic`] and
-//! [`slow_start`] make the set and the weights that are asked about; [`sticky`] goes before all of it.
+//! [`slow_start`] make the set and the weights that are asked about; [`sticky`] goes before all of it. [`retry_budget`] and [`rate`] bound what
+//! comes at all.
 
 pub mod key;
 pub mod set;
@@ -33,3 +34,4 @@ pub mod window;
 pub mod breaker;
 pub mod ejection;
 pub mod retry_budget;
+pub mod rate;

@@ -53,9 +53,8 @@ pub struct Http {
     pub trusted_proxies: Vec<(IpAddr, u8)>,
     /// How paths are normalised.
     pub paths: PathRules,
-    /// Header names with `_` are dropped instead of refused: they are `-` to a CGI program, so a client could forge what we
-    /// set.
-    pub drop_underscores: bool,
+    /// What becomes of header names with `_`.
+    pub underscores: Underscores,
     /// What `Upgrade` may ask for, lower case; `websocket` by default.
     pub upgrades: Vec<String>,
 }
@@ -91,6 +90,18 @@ impl Default for PathRules {
     fn default() -> Self {
         PathRules { encoded_slash: EncodedSlash::Keep, merge_slashes: true }
     }
+}
+
+/// What becomes of header names with `_`: a CGI program reads `x_real_ip` as `X-Real-IP`, so a client could forge what we set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Underscores {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// The headers are left out (nginx).
+    Drop,
+    /// They are passed on: object stores keep metadata under such names.
+    Keep,
 }
 
 /// What an escaped slash is.

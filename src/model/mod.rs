@@ -14,12 +14,13 @@ mod problem;
 mod query_log;
 mod route;
 mod settings;
+mod upstream;
 mod vip;
 
 pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
 pub use health_check::{Body, CheckKind, DnsAnswer, DnsCheck, HealthCheck, StatusRange, TlsCheck, TlsTrust};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
-pub use listener::{EncodedSlash, Forward, Http, Limits, Listener, PathRules, Protocol, ProxyProtocol};
+pub use listener::{EncodedSlash, Forward, Http, Limits, Listener, PathRules, Protocol, ProxyProtocol, Underscores};
 pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
@@ -33,6 +34,7 @@ pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
     ZoneSettings,
 };
+pub use upstream::{Speaks, Upstream, UpstreamTls};
 pub use vip::{ANSWERS_MAX, Family, FamilyRule, HashGranularity, Member, Policy, Rule, Vip, WhenAllDown};
 
 /// A whole configuration, checked: every name resolved to an id, every default filled in.

@@ -53,6 +53,12 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out headers with `_` in their names, where the listener drops them.
+pub fn drop_underscores(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    named.iter().for_each(|name| _ = headers.remove(name));
+}
+
 /// Whether a client understands trailers: to one of HTTP/1.1 they may be sent only then (RFC 9110 section 6.5.1).
 pub fn wants_trailers(headers: &HeaderMap) -> bool {
     tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"))

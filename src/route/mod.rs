@@ -3,7 +3,8 @@
 //! Pure functions over parsed heads, in the order a request meets them: [`strict`] refuses what two programs could read in two
 //! ways, with [`upgrade`] and [`trailers`]; [`path`] and [`host`] bring what it asks for into one form; [`table`] finds the route and [`explain`] says why; [`split`]
 //! and [`keyed`] choose among a route's pools; [`client`], [`forwarded`], [`hop_by_hop`], [`edits`] and [`rewrite`] make the head
-//! that the backend sees; [`expires`] and [`edits`] the one that the client sees. Nothing here knows endpoints; see `balance`.
+//! that the backend sees; [`expires`] and [`edits`] the one that the client sees. [`plan`] is all that a
+//! route does, compiled. Nothing here knows endpoints; see `balance`.
 
 pub mod head;
 pub mod host;
@@ -24,6 +25,7 @@ pub mod expires;
 pub mod client;
 pub mod forwarded;
 pub mod refusal;
+pub mod plan;
 pub mod strict;
 pub mod upgrade;
 pub mod trailers;

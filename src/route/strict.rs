@@ -19,6 +19,7 @@ use http::Version;
 use http::header;
 
 use crate::model::PathRules;
+use crate::model::Underscores;
 use crate::route::hop_by_hop::connection_tokens;
 use crate::route::host::Authority;
 use crate::route::path;
@@ -49,8 +50,8 @@ pub struct Parsed<'a> {
 pub struct Rules<'a> {
     /// How paths are normalised.
     pub paths: PathRules,
-    /// Whether names with `_` may be (the caller drops them).
-    pub allow_underscores: bool,
+    /// What becomes of names with `_`.
+    pub underscores: Underscores,
     /// What may be upgraded to, lower case.
     pub upgrades: &'a [String],
     /// 80 or 443.
@@ -99,7 +100,7 @@ fn names(headers: &HeaderMap, rules: &Rules<'_>) -> Result<(), Refusal> {
         let odd = name.as_str().bytes().find(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
         match odd {
             None => {}
-            Some(b'_') if rules.allow_underscores => {}
+            Some(b'_') if rules.underscores != Underscores::Refuse => {}
             Some(b'_') => return Err(Refusal::NameUnderscore),
             Some(_) => return Err(Refusal::NameMalformed),
         }

@@ -33,7 +33,8 @@ fn checked(text: &str, protocol: Option<&str>) -> Result<String, Refusal> {
         protocol,
     };
     let upgrades = ["websocket".to_owned()];
-    let rules = Rules { paths: PathRules::default(), allow_underscores: false, upgrades: &upgrades, default_port: 80 };
+    let rules =
+        Rules { paths: PathRules::default(), underscores: Underscores::Refuse, upgrades: &upgrades, default_port: 80 };
     check(&head, &rules).map(|admitted| format!("{}{} {:?}", admitted.authority.host, admitted.path, admitted.upgrade))
 }
 
@@ -183,7 +184,7 @@ fn underscores_may_be_allowed() {
         headers: request.headers(),
         protocol: None,
     };
-    let rules = Rules { paths: PathRules::default(), allow_underscores: true, upgrades: &[], default_port: 80 };
+    let rules = Rules { paths: PathRules::default(), underscores: Underscores::Keep, upgrades: &[], default_port: 80 };
     assert!(check(&head, &rules).is_ok());
 }
 
@@ -204,7 +205,7 @@ proptest! {
         let uri: Uri = if version == Version::HTTP_2 { "https://a.example/".parse().unwrap() } else { "/".parse().unwrap() };
         let upgrades = ["websocket".to_owned()];
         let head = Parsed { method: &Method::GET, uri: &uri, version, headers: &headers, protocol: None };
-        let rules = Rules { paths: PathRules::default(), allow_underscores: false, upgrades: &upgrades, default_port: 443 };
+        let rules = Rules { paths: PathRules::default(), underscores: Underscores::Refuse, upgrades: &upgrades, default_port: 443 };
         if check(&head, &rules).is_ok() {
             let count = |name: HeaderName| headers.get_all(name).iter().count();
             prop_assert!(count(header::HOST) <= 1 && count(header::CONTENT_LENGTH) + count(header::TRANSFER_ENCODING) <= 1);
