@@ -12,6 +12,7 @@ use http::Version;
 use rhumb::balance::ask::Ask;
 use rhumb::balance::ask::Load;
 use rhumb::balance::ask::Member;
+use rhumb::balance::ask::Weights;
 use rhumb::balance::balancer::Balancer;
 use rhumb::balance::balancer::Method as Way;
 use rhumb::balance::breaker::Breaker;
@@ -64,6 +65,7 @@ fn choosing_an_endpoint() {
     let named = |place: usize| identity(format!("192.0.2.{place}:80").as_bytes());
     let members: Vec<Member> =
         weights.iter().enumerate().map(|(place, weight)| Member { identity: named(place), weight: *weight }).collect();
+    let weights = Weights::of(weights);
     let usable = Set::of(100, |member| member % 3 != 0);
     let ways = [
         Balance::Weighted,

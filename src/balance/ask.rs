@@ -46,6 +46,34 @@ impl Load for Idle {
     }
 }
 
+/// What each member of a pool weighs now. Made when weights change (orders, slow start), read by every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weights {
+    each: Box<[u32]>,
+    /// Whether all weigh the same, which is usual and makes choosing cheaper.
+    are_equal: bool,
+}
+
+impl Weights {
+    /// These, in the pool's order and in any unit that all share (see [`super::slow_start`]).
+    pub fn of(each: impl IntoIterator<Item = u32>) -> Self {
+        let each: Box<[u32]> = each.into_iter().collect();
+        Weights { are_equal: each.windows(2).all(|pair| pair[0] == pair[1]), each }
+    }
+
+    /// Whether all weigh the same.
+    #[inline]
+    pub fn are_equal(&self) -> bool {
+        self.are_equal
+    }
+}
+
+impl<const N: usize> From<[u32; N]> for Weights {
+    fn from(each: [u32; N]) -> Self {
+        Weights::of(each)
+    }
+}
+
 /// One request's question.
 #[derive(Debug)]
 pub struct Ask<'a, L> {
@@ -53,8 +81,8 @@ pub struct Ask<'a, L> {
     pub usable: &'a Set,
     /// Who this request was sent to before, at most [`TRIES_MAX`]: a retry goes to another.
     pub tried: &'a [u32],
-    /// What each weighs now, in any unit that all share (see [`super::slow_start`]).
-    pub weights: &'a [u32],
+    /// What each weighs now.
+    pub weights: &'a Weights,
     /// What each carries now.
     pub load: &'a L,
     /// What keyed choices go by: a hash of the client, a header, a cookie.
@@ -88,7 +116,13 @@ impl<L> Ask<'_, L> {
     /// [`super::tiers`]), so all are alike then.
     #[inline]
     pub fn weight(&self, member: usize) -> u32 {
-        self.weights.get(member).map_or(1, |weight| (*weight).max(1))
+        self.weights.each.get(member).map_or(1, |weight| (*weight).max(1))
+    }
+
+    /// How many members the weights are of.
+    #[inline]
+    pub fn members(&self) -> usize {
+        self.weights.each.len()
     }
 
     /// What those who may be chosen weigh together.
@@ -123,7 +157,7 @@ pub(super) mod testing {
     }
 
     /// A question with nothing special about it.
-    pub(crate) fn ask<'a, L>(usable: &'a Set, weights: &'a [u32], load: &'a L) -> Ask<'a, L> {
+    pub(crate) fn ask<'a, L>(usable: &'a Set, weights: &'a Weights, load: &'a L) -> Ask<'a, L> {
         Ask { usable, tried: &[], weights, load, key: 0, draw: 0, now: Moment::from_secs(1_000_000) }
     }
 
@@ -141,7 +175,8 @@ mod tests {
     #[test]
     fn a_retry_goes_to_another() {
         let usable = Set::of(4, |member| member != 2);
-        let first = ask(&usable, &[1, 2, 3, 0], &Idle);
+        let weights = Weights::from([1, 2, 3, 0]);
+        let first = ask(&usable, &weights, &Idle);
         assert_eq!(first.able().collect::<Vec<_>>(), [0, 1, 3]);
         let retry = Ask { tried: &[1], ..first };
         assert_eq!(retry.able().collect::<Vec<_>>(), [0, 3]);

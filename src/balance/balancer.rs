@@ -145,6 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::balance::ask::Weights;
     use crate::balance::ask::testing::Seats;
     use crate::balance::ask::testing::ask;
     use crate::balance::ask::testing::draws;
@@ -176,8 +177,8 @@ mod tests {
     fn failover_takes_the_first_that_is_usable() {
         let mut choice = balancer(Balance::Failover, &[1, 1, 1], None);
         let seats = Seats::default();
-        assert_eq!(choice.pick(&ask(&Set::all(3), &[1, 1, 1], &seats)), Some(0));
-        assert_eq!(choice.pick(&ask(&Set::of(3, |m| m > 0), &[1, 1, 1], &seats)), Some(1));
+        assert_eq!(choice.pick(&ask(&Set::all(3), &Weights::from([1, 1, 1]), &seats)), Some(0));
+        assert_eq!(choice.pick(&ask(&Set::of(3, |m| m > 0), &Weights::from([1, 1, 1]), &seats)), Some(1));
     }
 
     #[test]
@@ -190,12 +191,13 @@ mod tests {
 
     #[test]
     fn a_hot_key_overflows_to_the_same_few_in_each_method() {
+        let weights = Weights::from([1; 4]);
         for balance in [Balance::Hash, Balance::RingHash, Balance::Maglev] {
             let mut choice = balancer(balance, &[1; 4], Some(150));
             let (all, mut seats) = (Set::all(4), Seats { in_flight: vec![0; 4], ..Seats::default() });
             let mut order = Vec::new();
             for _ in 0..40 {
-                let member = choice.pick(&Ask { key: 77, ..ask(&all, &[1; 4], &seats) }).unwrap();
+                let member = choice.pick(&Ask { key: 77, ..ask(&all, &weights, &seats) }).unwrap();
                 seats.in_flight[member] += 1;
                 order.push(member);
             }
@@ -205,7 +207,7 @@ mod tests {
                 15,
                 "{balance:?}: the key's own is as full as it may be"
             );
-            let unbound = balancer(balance, &[1; 4], None).pick(&Ask { key: 77, ..ask(&all, &[1; 4], &seats) });
+            let unbound = balancer(balance, &[1; 4], None).pick(&Ask { key: 77, ..ask(&all, &weights, &seats) });
             assert_eq!(unbound, order.first().copied(), "{balance:?}");
         }
     }
@@ -214,7 +216,8 @@ mod tests {
     fn a_full_pool_still_serves() {
         let mut choice = balancer(Balance::Hash, &[1, 1], Some(100));
         let (all, seats) = (Set::all(2), Seats { in_flight: vec![50, 50], ..Seats::default() });
-        let retry = Ask { tried: &[0], ..ask(&all, &[1, 1], &seats) };
+        let weights = Weights::from([1, 1]);
+        let retry = Ask { tried: &[0], ..ask(&all, &weights, &seats) };
         assert_eq!(choice.pick(&retry), Some(1));
     }
 
@@ -236,10 +239,11 @@ mod tests {
                 in_flight: pool.iter().map(|row| row.2).collect(),
                 latency: pool.iter().map(|row| row.3).collect(),
             };
+            let each = Weights::of(weights.iter().copied());
             for balance in ALL {
                 let mut choice = balancer(balance, &weights, bounded.then_some(150));
                 for draw in draws().take(3) {
-                    let ask = Ask { key, draw, tried: &tried, ..ask(&usable, &weights, &seats) };
+                    let ask = Ask { key, draw, tried: &tried, ..ask(&usable, &each, &seats) };
                     let picked = choice.pick(&ask);
                     prop_assert_eq!(picked.is_some(), ask.able().next().is_some(), "{:?}", balance);
                     prop_assert!(picked.is_none_or(|member| ask.may(member)), "{:?}", balance);
@@ -252,13 +256,13 @@ mod tests {
         fn one_that_goes_moves_only_its_own(weights in proptest::collection::vec(1u32..9, 2..20), gone in 0usize..20, key: u64) {
             let gone = gone % weights.len();
             let (all, rest) = (Set::all(weights.len()), Set::of(weights.len(), |member| member != gone));
-            let seats = Seats::default();
+            let (seats, each) = (Seats::default(), Weights::of(weights.iter().copied()));
             for balance in [Balance::Hash, Balance::RingHash, Balance::Maglev] {
                 let mut choice = balancer(balance, &weights, None);
-                let before = choice.pick(&Ask { key, ..ask(&all, &weights, &seats) });
-                let after = choice.pick(&Ask { key, ..ask(&rest, &weights, &seats) });
+                let before = choice.pick(&Ask { key, ..ask(&all, &each, &seats) });
+                let after = choice.pick(&Ask { key, ..ask(&rest, &each, &seats) });
                 prop_assert!(before == after || before == Some(gone));
-                prop_assert_eq!(before, choice.pick(&Ask { key, ..ask(&all, &weights, &seats) }));
+                prop_assert_eq!(before, choice.pick(&Ask { key, ..ask(&all, &each, &seats) }));
             }
         }
     }

@@ -4,6 +4,8 @@
 //! weights, not from the top. Compared by cross multiplication, so nothing is rounded. Ties go round, or the first of an
 //! idle pool would get every request of a quiet service. A request counts until its body has ended; the asker sees to that.
 
+use std::cmp::Ordering;
+
 use crate::balance::ask::Ask;
 use crate::balance::ask::Load;
 
@@ -23,14 +25,22 @@ impl LeastConn {
     /// The one with the fewest for its weight.
     #[inline]
     pub fn pick<L: Load>(&mut self, ask: &Ask<'_, L>) -> Option<usize> {
-        let members = ask.weights.len().max(1);
-        let next = self.next % members;
-        // Those from `next` on come first, then those before it: two passes over the bits, no division in the loop.
-        let after = ask.able().filter(|member| *member >= next);
-        let before = ask.able().filter(|member| *member < next);
-        let best = after.chain(before).map(|member| (member, Key::of(ask, member))).reduce(Key::lesser)?.0;
-        self.next = best + 1;
-        Some(best)
+        let next = self.next % ask.members().max(1);
+        let mut best: Option<(usize, Key)> = None;
+        for member in ask.able() {
+            let key = Key::of(ask, member);
+            let is_better = best.is_none_or(|(best, least)| match key.compare(least) {
+                Ordering::Less => true,
+                // Of equals the first from `next` on; members come in order.
+                Ordering::Equal => best < next && member >= next,
+                Ordering::Greater => false,
+            });
+            if is_better {
+                best = Some((member, key));
+            }
+        }
+        self.next = best?.0 + 1;
+        best.map(|(member, _)| member)
     }
 }
 
@@ -44,16 +54,14 @@ struct Key {
 impl Key {
     #[inline]
     fn of<L: Load>(ask: &Ask<'_, L>, member: usize) -> Self {
-        Key { in_flight: u64::from(ask.load.in_flight(member)) + 1, weight: u64::from(ask.weight(member)) }
+        // Both have 32 bits, so their products have 64.
+        let in_flight = ask.load.in_flight(member).saturating_add(1);
+        Key { in_flight: u64::from(in_flight), weight: u64::from(ask.weight(member)) }
     }
 
-    /// The smaller of two; the former when they are equal.
     #[inline]
-    fn lesser(a: (usize, Key), b: (usize, Key)) -> (usize, Key) {
-        // Both factors have 33 bits at most, but two of 33 are more than 64.
-        let is_less =
-            u128::from(b.1.in_flight) * u128::from(a.1.weight) < u128::from(a.1.in_flight) * u128::from(b.1.weight);
-        if is_less { b } else { a }
+    fn compare(self, other: Key) -> Ordering {
+        (self.in_flight * other.weight).cmp(&(other.in_flight * self.weight))
     }
 }
 
@@ -62,6 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::balance::ask::Weights;
     use crate::balance::ask::testing::Seats;
     use crate::balance::ask::testing::ask;
     use crate::balance::set::Set;
@@ -70,9 +79,10 @@ mod tests {
     fn fill(weights: &[u32], requests: usize) -> (String, Vec<u32>) {
         let (all, mut choice) = (Set::all(weights.len()), LeastConn::default());
         let mut seats = Seats { in_flight: vec![0; weights.len()], ..Seats::default() };
+        let each = Weights::of(weights.iter().copied());
         let order = (0..requests)
             .map(|_| {
-                let member = choice.pick(&ask(&all, weights, &seats)).unwrap();
+                let member = choice.pick(&ask(&all, &each, &seats)).unwrap();
                 seats.in_flight[member] += 1;
                 (b'a' + member as u8) as char
             })
@@ -83,9 +93,14 @@ mod tests {
     #[test]
     fn an_idle_pool_is_gone_round() {
         let (all, idle, mut choice) = (Set::all(3), Seats::default(), LeastConn::default());
-        let order: Vec<usize> = (0..6).map(|_| choice.pick(&ask(&all, &[1, 1, 1], &idle)).unwrap()).collect();
+        let order: Vec<usize> =
+            (0..6).map(|_| choice.pick(&ask(&all, &Weights::from([1, 1, 1]), &idle)).unwrap()).collect();
         assert_eq!(order, [0, 1, 2, 0, 1, 2]);
-        assert_eq!(LeastConn::starting_at(5).pick(&ask(&all, &[1, 1, 1], &idle)), Some(2), "another core");
+        assert_eq!(
+            LeastConn::starting_at(5).pick(&ask(&all, &Weights::from([1, 1, 1]), &idle)),
+            Some(2),
+            "another core"
+        );
     }
 
     #[test]
@@ -102,16 +117,17 @@ mod tests {
     fn the_busy_one_is_left_alone() {
         let seats = Seats { in_flight: vec![9, 0, 9], ..Seats::default() };
         let all = Set::all(3);
-        assert_eq!(LeastConn::default().pick(&ask(&all, &[1, 1, 1], &seats)), Some(1));
-        let retry = Ask { tried: &[1], ..ask(&all, &[1, 2, 3], &seats) };
+        assert_eq!(LeastConn::default().pick(&ask(&all, &Weights::from([1, 1, 1]), &seats)), Some(1));
+        let weights = Weights::from([1, 2, 3]);
+        let retry = Ask { tried: &[1], ..ask(&all, &weights, &seats) };
         assert_eq!(LeastConn::default().pick(&retry), Some(2));
-        assert_eq!(LeastConn::default().pick(&ask(&Set::none(3), &[1, 1, 1], &seats)), None);
+        assert_eq!(LeastConn::default().pick(&ask(&Set::none(3), &Weights::from([1, 1, 1]), &seats)), None);
     }
 
     #[test]
     fn the_largest_numbers_compare_exactly() {
-        let seats = Seats { in_flight: vec![u32::MAX, u32::MAX - 1], ..Seats::default() };
-        let weights = [u32::MAX, u32::MAX];
+        let seats = Seats { in_flight: vec![u32::MAX - 1, u32::MAX - 2], ..Seats::default() };
+        let weights = Weights::from([u32::MAX, u32::MAX]);
         assert_eq!(LeastConn::default().pick(&ask(&Set::all(2), &weights, &seats)), Some(1));
     }
 

@@ -19,7 +19,7 @@ const UNKNOWN_MICROS: f64 = 1_000_000.0;
 /// Draws two and takes the better.
 #[inline]
 pub fn pick<L: Load>(ask: &Ask<'_, L>) -> Option<usize> {
-    let (one, other) = if weights_are_equal(ask) { two_different(ask)? } else { two_by_weight(ask)? };
+    let (one, other) = if ask.weights.are_equal() { two_different(ask)? } else { two_by_weight(ask)? };
     Some(if cost(ask, other) < cost(ask, one) { other } else { one })
 }
 
@@ -28,13 +28,6 @@ fn cost<L: Load>(ask: &Ask<'_, L>, member: usize) -> f64 {
     let (in_flight, latency) = (ask.load.in_flight(member), ask.load.latency(member, ask.now));
     let latency = if latency == 0.0 && in_flight > 0 { UNKNOWN_MICROS } else { latency };
     latency * (f64::from(in_flight) + 1.0)
-}
-
-#[inline]
-fn weights_are_equal<L>(ask: &Ask<'_, L>) -> bool {
-    let mut weights = ask.usable.iter().map(|member| ask.weight(member));
-    let first = weights.next();
-    weights.all(|weight| Some(weight) == first)
 }
 
 #[inline]
@@ -72,16 +65,17 @@ fn two_places(draw: u64, count: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::ask::Weights;
     use crate::balance::ask::testing::Seats;
     use crate::balance::ask::testing::ask;
     use crate::balance::ask::testing::draws;
     use crate::balance::set::Set;
 
     fn shares(weights: &[u32], seats: &Seats, tried: &[u32]) -> Vec<f64> {
-        let all = Set::all(weights.len());
+        let (all, each) = (Set::all(weights.len()), Weights::of(weights.iter().copied()));
         let mut won = vec![0u32; weights.len()];
         for draw in draws().take(50_000) {
-            won[pick(&Ask { draw, tried, ..ask(&all, weights, seats) }).unwrap()] += 1;
+            won[pick(&Ask { draw, tried, ..ask(&all, &each, seats) }).unwrap()] += 1;
         }
         won.into_iter().map(|won| f64::from(won) / 500.0).collect()
     }
@@ -118,9 +112,9 @@ mod tests {
     fn few_members_are_no_special_case() {
         let seats = Seats::default();
         assert_eq!(shares(&[1], &seats, &[]), [100.0]);
-        assert_eq!(pick(&ask(&Set::none(3), &[1, 1, 1], &seats)), None);
-        let all = Set::all(2);
-        let retry = Ask { tried: &[0, 1], ..ask(&all, &[1, 1], &seats) };
+        assert_eq!(pick(&ask(&Set::none(3), &Weights::from([1, 1, 1]), &seats)), None);
+        let (all, weights) = (Set::all(2), Weights::from([1, 1]));
+        let retry = Ask { tried: &[0, 1], ..ask(&all, &weights, &seats) };
         assert_eq!(pick(&retry), None);
     }
 

@@ -9,6 +9,10 @@
 //! a hundred times in a row.
 
 use crate::balance::ask::Ask;
+use crate::balance::ask::Idle;
+use crate::balance::ask::Weights;
+use crate::balance::set::Set;
+use crate::model::Moment;
 
 /// A core that starts later in the sequence than this starts as if here: making it costs a pick for each.
 const START_MAX: u32 = 4096;
@@ -32,10 +36,8 @@ impl SmoothWrr {
     /// requests together; with its own number as `turns` each starts elsewhere, and a restart repeats what it did.
     pub fn after_turns(weights: &[u32], turns: u32) -> Self {
         let mut turn = SmoothWrr::new(weights.len());
-        let usable = super::set::Set::all(weights.len());
-        let load = super::ask::Idle;
-        let ask =
-            Ask { usable: &usable, tried: &[], weights, load: &load, key: 0, draw: 0, now: crate::model::Moment(0) };
+        let (usable, weights) = (Set::all(weights.len()), Weights::of(weights.iter().copied()));
+        let ask = Ask { usable: &usable, tried: &[], weights: &weights, load: &Idle, key: 0, draw: 0, now: Moment(0) };
         (0..turns.min(START_MAX)).for_each(|_| _ = turn.pick(&ask));
         turn
     }
@@ -43,33 +45,38 @@ impl SmoothWrr {
     /// Takes the next turn.
     #[inline]
     pub fn pick<L>(&mut self, ask: &Ask<'_, L>) -> Option<usize> {
-        let usable: u64 = ask.usable.iter().map(|member| u64::from(ask.weight(member))).sum();
-        self.convert(usable as i64);
-        let mut sum = 0;
-        let mut best: Option<usize> = None;
-        for member in ask.able() {
-            let weight = i64::from(ask.weight(member));
-            let owed = self.owed.get_mut(member)?;
-            *owed += weight;
-            sum += weight;
-            if best.is_none_or(|best| self.owed[member] > self.owed[best]) {
-                best = Some(member);
-            }
+        // Usually nobody was tried and no weight changed: one pass. The total is known only after it, so a pass under the
+        // wrong total is taken back.
+        let (mut best, mut sum) = self.gain(ask);
+        let usable = if ask.tried.is_empty() { sum } else { weight_usable(ask) };
+        if usable != self.total {
+            ask.able().for_each(|member| self.owed[member] -= i64::from(ask.weight(member)));
+            self.convert(usable);
+            (best, sum) = self.gain(ask);
         }
         self.owed[best?] -= sum;
         best
     }
 
-    /// Keeps what each is owed, in turns, under another total.
+    /// Everybody gains its weight: who is owed most, and the sum.
     #[inline]
-    fn convert(&mut self, total: i64) {
-        if total != self.total {
-            self.convert_now(total);
+    fn gain<L>(&mut self, ask: &Ask<'_, L>) -> (Option<usize>, i64) {
+        let (mut best, mut most, mut sum) = (None, i64::MIN, 0);
+        for member in ask.able() {
+            let weight = i64::from(ask.weight(member));
+            let owed = &mut self.owed[member];
+            *owed += weight;
+            sum += weight;
+            if *owed > most {
+                (best, most) = (Some(member), *owed);
+            }
         }
+        (best, sum)
     }
 
+    /// Keeps what each is owed, in turns, under another total.
     #[cold]
-    fn convert_now(&mut self, total: i64) {
+    fn convert(&mut self, total: i64) {
         let before = std::mem::replace(&mut self.total, total);
         if before == 0 {
             return;
@@ -85,17 +92,20 @@ impl SmoothWrr {
     }
 }
 
+fn weight_usable<L>(ask: &Ask<'_, L>) -> i64 {
+    ask.usable.iter().map(|member| i64::from(ask.weight(member))).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::balance::ask::Idle;
     use crate::balance::ask::testing::ask;
-    use crate::balance::set::Set;
 
     fn letters(turn: &mut SmoothWrr, weights: &[u32], usable: &Set, picks: usize) -> String {
-        (0..picks).map(|_| (b'a' + turn.pick(&ask(usable, weights, &Idle)).unwrap() as u8) as char).collect()
+        let weights = Weights::of(weights.iter().copied());
+        (0..picks).map(|_| (b'a' + turn.pick(&ask(usable, &weights, &Idle)).unwrap() as u8) as char).collect()
     }
 
     #[test]
@@ -119,14 +129,14 @@ mod tests {
 
     #[test]
     fn who_was_tried_is_passed_over_and_keeps_its_turn() {
-        let (all, weights) = (Set::all(3), [1, 1, 1]);
+        let (all, weights) = (Set::all(3), Weights::from([1, 1, 1]));
         let mut turn = SmoothWrr::new(3);
         let retry = Ask { tried: &[0], ..ask(&all, &weights, &Idle) };
         assert_eq!(turn.pick(&retry), Some(1));
-        assert_eq!(letters(&mut turn, &weights, &all, 3), "cab");
+        assert_eq!(letters(&mut turn, &[1, 1, 1], &all, 3), "cab");
         let none = Ask { tried: &[0, 1, 2], ..ask(&all, &weights, &Idle) };
         assert_eq!(turn.pick(&none), None);
-        assert_eq!(SmoothWrr::new(0).pick(&ask(&Set::none(0), &[], &Idle)), None);
+        assert_eq!(SmoothWrr::new(0).pick(&ask(&Set::none(0), &Weights::from([]), &Idle)), None);
     }
 
     #[test]
@@ -144,8 +154,8 @@ mod tests {
         fn a_cycle_is_the_weights(weights in proptest::collection::vec(1u32..20, 1..12)) {
             let (all, total) = (Set::all(weights.len()), weights.iter().sum::<u32>());
             let mut turn = SmoothWrr::new(weights.len());
-            let mut won = vec![0; weights.len()];
-            (0..total).for_each(|_| won[turn.pick(&ask(&all, &weights, &Idle)).unwrap()] += 1);
+            let (mut won, each) = (vec![0; weights.len()], Weights::of(weights.iter().copied()));
+            (0..total).for_each(|_| won[turn.pick(&ask(&all, &each, &Idle)).unwrap()] += 1);
             prop_assert_eq!(won, weights);
             prop_assert!(turn.owed.iter().all(|owed| *owed == 0));
         }
@@ -161,8 +171,8 @@ mod tests {
             for (weights, usable, picks) in changes {
                 let set = Set::of(5, |member| usable >> member & 1 == 1);
                 let total: u32 = set.iter().map(|member| weights[member]).sum();
-                let mut won = [0u32; 5];
-                (0..picks).for_each(|_| won[turn.pick(&ask(&set, &weights, &Idle)).unwrap()] += 1);
+                let (mut won, each) = ([0u32; 5], Weights::of(weights.iter().copied()));
+                (0..picks).for_each(|_| won[turn.pick(&ask(&set, &each, &Idle)).unwrap()] += 1);
                 prop_assert_eq!(turn.owed.iter().sum::<i64>(), 0);
                 for member in set.iter() {
                     let share = picks as f64 * f64::from(weights[member]) / f64::from(total);

@@ -4,7 +4,7 @@
 //! (RFC 7239) says it all in one. What a peer sent of these is kept only when the peer is one of `trusted_proxies`: else anyone
 //! could tell a backend to be anyone. `X-Request-Id` is likewise kept from the trusted and made for everyone else.
 //!
-//! Writes into a buffer on the stack; the headers own their bytes, so each costs one allocation.
+//! Headers own their bytes, so each address costs an allocation; the host and the scheme are shared.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header::FORWARDED;
+use http::header::HOST;
 
 use crate::balance::key::next_draw;
 use crate::route::client::X_FORWARDED_FOR;
@@ -48,7 +49,7 @@ pub struct Hop<'a> {
     /// The client: [`super::client::address`].
     pub client: IpAddr,
     /// `http` or `https`.
-    pub scheme: &'a str,
+    pub scheme: &'static str,
     /// What the client asked for, with the port if it wrote one.
     pub authority: &'a str,
 }
@@ -66,10 +67,14 @@ pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>) {
     _ = write!(text, "{}", hop.client);
     insert(headers, X_REAL_IP, &text);
     if !headers.contains_key(X_FORWARDED_PROTO) {
-        insert(headers, X_FORWARDED_PROTO, hop.scheme);
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme));
     }
     if !headers.contains_key(X_FORWARDED_HOST) {
-        insert(headers, X_FORWARDED_HOST, hop.authority);
+        // A clone of Host's value shares its bytes.
+        match headers.get(HOST).filter(|host| *host == hop.authority).cloned() {
+            Some(host) => _ = headers.insert(X_FORWARDED_HOST, host),
+            None => insert(headers, X_FORWARDED_HOST, hop.authority),
+        }
     }
     text.clear();
     write_forwarded(&mut text, hop);
@@ -88,6 +93,9 @@ fn write_forwarded(out: &mut String, hop: &Hop<'_>) {
 
 /// Adds to a list: all lines become one with the element at its end.
 fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
+    if !headers.contains_key(name) {
+        return insert(headers, name.clone(), element);
+    }
     let mut list = Vec::with_capacity(96);
     for line in headers.get_all(name) {
         list.extend_from_slice(line.as_bytes());

@@ -65,12 +65,26 @@ pub fn normalised(path: &str, rules: PathRules) -> Result<Cow<'_, str>, PathFaul
 
 /// Whether nothing is to be done. May say no to a path in its one form (that costs an allocation), never yes to another.
 fn is_normal(path: &[u8], rules: PathRules) -> bool {
-    path.iter().enumerate().all(|(at, byte)| match byte {
-        b'/' => starts_plainly(&path[at + 1..], rules),
-        b'%' => is_settled_escape(&path[at + 1..]),
-        byte => is_path_byte(*byte),
+    path.iter().enumerate().all(|(at, byte)| {
+        PLAIN[usize::from(*byte)]
+            || match byte {
+                b'/' => starts_plainly(&path[at + 1..], rules),
+                b'%' => is_settled_escape(&path[at + 1..]),
+                _ => false,
+            }
     })
 }
+
+/// Bytes that need no second look.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = is_path_byte(byte as u8) && byte as u8 != b'/';
+        byte += 1;
+    }
+    plain
+};
 
 /// Whether a segment is neither empty (unless the last, or empty ones count) nor begins with a dot that could be one of the
 /// dot segments.
@@ -90,12 +104,12 @@ fn is_settled_escape(rest: &[u8]) -> bool {
 }
 
 /// RFC 3986 section 2.3.
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// RFC 3986 section 3.3: what may stand in a path as it is.
-fn is_path_byte(byte: u8) -> bool {
+const fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,

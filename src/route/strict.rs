@@ -97,8 +97,7 @@ fn version(head: &Parsed<'_>) -> Result<(), Refusal> {
 /// that `x_real_ip` is our `X-Real-IP` there.
 fn names(headers: &HeaderMap, rules: &Rules<'_>) -> Result<(), Refusal> {
     for name in headers.keys() {
-        let odd = name.as_str().bytes().find(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
-        match odd {
+        match name.as_str().bytes().find(|byte| !PLAIN[usize::from(*byte)]) {
             None => {}
             Some(b'_') if rules.underscores != Underscores::Refuse => {}
             Some(b'_') => return Err(Refusal::NameUnderscore),
@@ -107,6 +106,17 @@ fn names(headers: &HeaderMap, rules: &Rules<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// Bytes of names that mean well.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-';
+        byte += 1;
+    }
+    plain
+};
 
 /// RFC 9113 section 8.2.1: a value has no spaces around it. HTTP/1.1 cuts them off, so passing them on changes the message.
 fn values_of_h2(headers: &HeaderMap) -> Result<(), Refusal> {

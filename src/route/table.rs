@@ -145,19 +145,17 @@ impl Host {
         members.sort_by_key(|at| Reverse(routes[*at as usize].rank(*at as usize)));
         let mut host =
             Host { exact: HashMap::new(), prefixes: Prefixes::of(Vec::new()), regexes: Vec::new(), any: Vec::new() };
-        let mut prefixes: Vec<(String, Vec<u32>)> = Vec::new();
+        let mut prefixes: HashMap<&str, Vec<u32>> = HashMap::new();
         for at in members {
             match &routes[at as usize].path {
                 PathMatch::Any => host.any.push(at),
                 PathMatch::Regex(_) => host.regexes.push(at),
                 PathMatch::Exact(path) => host.exact.entry(path.as_str().into()).or_default().push(at),
-                PathMatch::Prefix(prefix) => match prefixes.iter_mut().find(|(known, _)| known == prefix) {
-                    Some((_, routes)) => routes.push(at),
-                    None => prefixes.push((prefix.clone(), vec![at])),
-                },
+                PathMatch::Prefix(prefix) => prefixes.entry(prefix).or_default().push(at),
             }
         }
-        Host { prefixes: Prefixes::of(prefixes), ..host }
+        let prefixes = prefixes.into_iter().map(|(prefix, routes)| (prefix.to_owned(), routes));
+        Host { prefixes: Prefixes::of(prefixes.collect()), ..host }
     }
 }
 
