@@ -8,10 +8,10 @@
 //! exist to make the choice cheap among thousands of backends at millions of packets a second, and pay with uneven shares or
 //! with clients that move for no reason. Among the few members of a DNS pool the exact method is as fast.
 //!
-//! The proxies come in by one door, [`balancer`]: `tiers` says which members a request falls to, [`ask`] is its question,
-//! `balancer` answers with a place in the pool. A [`breaker`] for each endpoint, the law of [`ejection`], [`panic`] and
-//! [`slow_start`] make the set and the weights that are asked about; [`sticky`] goes before all of it. [`retry_budget`] and [`rate`] bound what
-//! comes at all.
+//! The proxies come in by two doors. [`standing`] is made whenever something changes: from beliefs and orders, each endpoint's
+//! [`breaker`] under the law of [`ejection`], [`panic`], [`tiers`] of backups and [`slow_start`]. Each request then asks it for a
+//! place in the pool, which a [`balancer`] finds by the pool's method; [`sticky`] goes before, [`retry_budget`] and [`rate`] bound
+//! what comes at all.
 
 pub mod key;
 pub mod set;
@@ -29,6 +29,7 @@ pub mod bounded;
 pub mod slow_start;
 pub mod tiers;
 pub mod panic;
+pub mod standing;
 pub mod sticky;
 pub mod window;
 pub mod breaker;

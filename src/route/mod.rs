@@ -1,6 +1,6 @@
 //! What is this request, may it pass, and what is to be done with it? The decisions of the HTTP tier, without its sockets.
 //!
-//! Pure functions over parsed heads, in the order a request meets them: [`strict`] refuses what two programs could read in two
+//! Pure functions over parsed heads, in the order a request meets them: [`raw`] and [`strict`] refuse what two programs could read in two
 //! ways, with [`upgrade`] and [`trailers`]; [`path`] and [`host`] bring what it asks for into one form; [`table`] finds the route and [`explain`] says why; [`split`]
 //! and [`keyed`] choose among a route's pools; [`client`], [`forwarded`], [`hop_by_hop`], [`edits`] and [`rewrite`] make the head
 //! that the backend sees; [`expires`] and [`edits`] the one that the client sees. [`plan`] is all that a
@@ -26,6 +26,7 @@ pub mod client;
 pub mod forwarded;
 pub mod refusal;
 pub mod plan;
+pub mod raw;
 pub mod strict;
 pub mod upgrade;
 pub mod trailers;

@@ -4,8 +4,8 @@
 //! proxy that is in front of others must accept less than they do (Kettle, "HTTP Desync Attacks", 2019; RFC 9112 section 11.2).
 //! hyper accepts more; everything here is what its parsed head still shows of that.
 //!
-//! What a parsed head does not show, because hyper has mended it already, is for whoever reads the bytes: a second
-//! `Content-Length` equal to the first, a `Content-Length` before or after `Transfer-Encoding`, the fragment of a target (`http`
+//! What a parsed head does not show, because hyper has mended it already, is for [`super::raw`] and whoever has the bytes: a
+//! second `Content-Length` equal to the first, a `Content-Length` before or after `Transfer-Encoding`, the fragment of a target (`http`
 //! drops it in parsing), and bare line feeds. Spaces before a colon and folded lines hyper refuses by itself.
 
 use std::borrow::Cow;
