@@ -133,6 +133,12 @@ impl Breaker {
         }
     }
 
+    /// Whether a request that asked now might go: what makes a member one that may be chosen. The one that is chosen then
+    /// asks, and so becomes the trial.
+    pub fn might_admit(&self, now: Moment) -> bool {
+        self.ask(now).1
+    }
+
     /// Whether requests go there; a trial is no such state.
     pub fn is_admitting(&self) -> bool {
         matches!(self, Breaker::Admitting { .. })
@@ -256,6 +262,7 @@ mod tests {
     fn resting_to_trial_and_only_one() {
         let resting = feed(Breaker::default(), "xxxxx", T0);
         assert_eq!(resting.ask(secs(9)), (resting, false));
+        assert!(!resting.might_admit(secs(9)) && resting.might_admit(secs(10)));
         let (trial, may) = resting.ask(secs(10));
         assert!(may && matches!(trial, Breaker::Trial { .. }));
         assert_eq!(trial.ask(secs(11)), (trial, false));

@@ -9,7 +9,7 @@
 //! with clients that move for no reason. Among the few members of a DNS pool the exact method is as fast.
 //!
 //! The proxies come in by two doors. [`standing`] is made whenever something changes: from beliefs and orders, each endpoint's
-//! [`breaker`] under the law of [`ejection`], [`panic`], [`tiers`] of backups and [`slow_start`]. Each request then asks it for a
+//! [`breaker`] under the law of [`ejection`], [`mod@panic`], [`tiers`] of backups and [`slow_start`]. Each request then asks it for a
 //! place in the pool, which a [`balancer`] finds by the pool's method; [`sticky`] goes before, [`retry_budget`] and [`rate`] bound
 //! what comes at all.
 

@@ -1,7 +1,7 @@
 //! Who of a pool may be chosen at this moment, and with what weight? Health, orders, breakers, slow start and panic in one.
 //!
-//! Made when any of them changes (and a few times a second while somebody's weight is growing), then read by every request. The
-//! rules in the order in which they count:
+//! Made when any of them changes (when a breaker's rest ends, too, and a few times a second while somebody's weight is growing),
+//! then read by every request. The rules in the order in which they count:
 //!
 //! 1. Who an operator took out (drain, maintenance) is never chosen, not in panic either.
 //! 2. Who is down, or rests, is not chosen; unless the pool panics: then all who are not taken out are.
@@ -35,7 +35,7 @@ pub struct MemberNow {
     pub is_up: bool,
     /// Taken out by an operator: drain or maintenance.
     pub is_withdrawn: bool,
-    /// Its breaker admits requests.
+    /// Its breaker admits requests ([`super::breaker::Breaker::might_admit`]).
     pub is_admitting: bool,
     /// When it came up while this process watched; `None` if it was up from the start.
     pub risen: Option<Moment>,
