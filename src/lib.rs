@@ -33,6 +33,10 @@
 //!   cmd          one file for each verb
 //! ```
 //!
+//! `route`, most of `balance`, and [`model::Listener`], [`model::Route`] and [`model::Upstream`] with what belongs to them are mechanisms
+//! of the regional tier, the proxy that is to stand behind the DNS tier. They are whole and tested, but no configuration names
+//! them and no socket leads to them yet: of `balance` today's program uses `key` and `rendezvous` alone.
+//!
 //! Four flows:
 //!
 //! ```text

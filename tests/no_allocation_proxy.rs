@@ -45,9 +45,6 @@ impl Load for Busy {
     fn in_flight(&self, member: usize) -> u32 {
         member as u32 % 7
     }
-    fn in_flight_total(&self) -> u64 {
-        300
-    }
     fn latency(&self, member: usize, _: Moment) -> f64 {
         1_000.0 + member as f64
     }

@@ -24,8 +24,6 @@ pub struct Member {
 pub trait Load {
     /// Requests sent to the member whose response has not ended; connections for L4.
     fn in_flight(&self, member: usize) -> u32;
-    /// The sum of that over the pool.
-    fn in_flight_total(&self) -> u64;
     /// How long the member takes to answer, in microseconds; 0 when it never did.
     fn latency(&self, member: usize, now: Moment) -> f64;
 }
@@ -36,9 +34,6 @@ pub struct Idle;
 
 impl Load for Idle {
     fn in_flight(&self, _: usize) -> u32 {
-        0
-    }
-    fn in_flight_total(&self) -> u64 {
         0
     }
     fn latency(&self, _: usize, _: Moment) -> f64 {
@@ -147,9 +142,6 @@ pub(super) mod testing {
     impl Load for Seats {
         fn in_flight(&self, member: usize) -> u32 {
             self.in_flight.get(member).copied().unwrap_or(0)
-        }
-        fn in_flight_total(&self) -> u64 {
-            self.in_flight.iter().map(|n| u64::from(*n)).sum()
         }
         fn latency(&self, member: usize, _: Moment) -> f64 {
             self.latency.get(member).copied().unwrap_or(0.0)

@@ -130,6 +130,8 @@ impl Balancer {
 
     #[inline]
     fn keyed<L: Load>(&self, ask: &Ask<'_, L>) -> Option<usize> {
+        // A ring would be gone all round to find nobody, a quarter of a million points for each request of a dead pool.
+        ask.able().next()?;
         let within = self.method.bound_percent.and_then(|percent| {
             let bound = Bound::of(ask, percent);
             let has_room = |member| bound.admits(ask.load.in_flight(member), ask.weight(member));

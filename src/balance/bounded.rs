@@ -16,17 +16,21 @@ pub const FACTOR_PERCENT: u32 = 150;
 /// The bound of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// In flight over the pool with the request that is to be placed, times the factor.
+    /// In flight over all who may be chosen with the request that is to be placed, times the factor.
     allowed: u128,
     /// The weight of all who may be chosen, in hundredths.
     weight: u128,
 }
 
 impl Bound {
-    /// For a request that is about to be placed.
+    /// For a request that is about to be placed, among those who may be chosen for it: what a drained member or another tier
+    /// carries makes no room here.
     #[inline]
     pub fn of<L: Load>(ask: &Ask<'_, L>, factor_percent: u32) -> Self {
-        Bound::over(ask.load.in_flight_total(), ask.weight_able(), factor_percent)
+        let carried = |member| (u64::from(ask.load.in_flight(member)), u64::from(ask.weight(member)));
+        let sum = |(load, weight): (u64, u64), (one, heavy): (u64, u64)| (load + one, weight + heavy);
+        let (in_flight, weight) = ask.able().map(carried).fold((0, 0), sum);
+        Bound::over(in_flight, weight, factor_percent)
     }
 
     /// With so many in flight before it, over that weight.
@@ -49,6 +53,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::balance::ask::Weights;
+    use crate::balance::ask::testing::Seats;
+    use crate::balance::ask::testing::ask;
+    use crate::balance::set::Set;
 
     #[test]
     fn an_empty_pool_admits_one_anywhere() {
@@ -63,6 +71,15 @@ mod tests {
         assert!(bound.admits(14, 1) && !bound.admits(15, 1));
         assert!(bound.admits(29, 2) && !bound.admits(30, 2));
         assert!(Bound::over(39, 4, 0).admits(9, 1), "a factor below 1 counts as 1");
+    }
+
+    #[test]
+    fn what_others_carry_makes_no_room() {
+        let (usable, weights) = (Set::of(3, |member| member < 2), Weights::from([1, 1, 1]));
+        let seats = Seats { in_flight: vec![4, 1, 900], ..Seats::default() };
+        let bound = Bound::of(&ask(&usable, &weights, &seats), FACTOR_PERCENT);
+        assert_eq!(bound, Bound::over(5, 2, FACTOR_PERCENT), "the third is drained, or a backup");
+        assert!(bound.admits(4, 1) && !bound.admits(5, 1));
     }
 
     proptest! {

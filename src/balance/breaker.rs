@@ -26,6 +26,10 @@ pub const TRIAL_MAX: Duration = Duration::from_secs(30);
 /// Doublings after which the longest rest is reached.
 const DOUBLINGS_MAX: u32 = 5;
 
+/// More rests than make the next the longest are not counted: after a day of failures a minute without is forgiveness enough,
+/// as after five minutes of them (Envoy stops counting there, too).
+const RESTS_MAX: u32 = DOUBLINGS_MAX + 1;
+
 /// How a request to the endpoint ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -66,7 +70,7 @@ pub enum Breaker {
     Resting {
         /// Until then.
         until: Moment,
-        /// How often it rested, this time included.
+        /// How often it rested, this time included; six stand for any more.
         rests: u32,
     },
     /// One goes there.
@@ -115,6 +119,8 @@ impl Breaker {
         may_rest: impl FnOnce() -> bool,
     ) -> Self {
         match self {
+            // It began before the rest that is over now: what it met is known, and the trial was asked since.
+            Breaker::Admitting { since, .. } if began < since => self,
             Breaker::Admitting { window, in_a_row, rests, since } => {
                 let mut seen = Seen { window, in_a_row }.after(outcome, now);
                 if seen.is_too_much(now) && may_rest() {
@@ -188,7 +194,8 @@ fn rest(rests: u32, now: Moment, draw: u64) -> Breaker {
     let length = (REST * (1 << rests.min(DOUBLINGS_MAX))).min(REST_MAX);
     let micros = length.as_micros() as u64;
     let shorter = ((u128::from(draw) * u128::from(micros / 5)) >> 64) as u64;
-    Breaker::Resting { until: now + Duration::from_micros(micros - shorter), rests: rests.saturating_add(1) }
+    let rests = rests.saturating_add(1).min(RESTS_MAX);
+    Breaker::Resting { until: now + Duration::from_micros(micros - shorter), rests }
 }
 
 #[cfg(test)]
@@ -297,6 +304,27 @@ mod tests {
             breaker = feed(breaker.ask(now).0, "x", now);
         }
         assert_eq!(rests, [10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn admitting_again_ignores_what_began_before_the_rest() {
+        let well = feed(feed(Breaker::default(), "xxxxx", T0).ask(secs(10)).0, ".", secs(10));
+        let late = (0..30).fold(well, |breaker, _| breaker.after(Outcome::Failed, secs(0), secs(12), 0, || true));
+        assert_eq!(late, well, "requests that timed out after they hung through the rest");
+        assert!(!feed(well, "xxxxx", secs(12)).is_admitting(), "what began since counts");
+    }
+
+    #[test]
+    fn a_long_outage_is_forgiven_like_a_short_one() {
+        let mut breaker = feed(Breaker::default(), "xxxxx", T0);
+        for _ in 0..300 {
+            let now = breaker.wakes_at().unwrap();
+            breaker = feed(breaker.ask(now).0, "x", now);
+        }
+        let now = breaker.wakes_at().unwrap();
+        let well = feed(breaker.ask(now).0, ".", now);
+        let later = now + REST * RESTS_MAX;
+        assert_eq!(resting_for(feed(well, "xxxxx", later), later), Some(10));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! At random, in proportion to weights.
 //!
-//! One draw, one pass over the members; none where all weigh the same. Nothing is remembered, so cores and machines need no agreement, and the price is
-//! what randomness costs: after n requests a share is off by about the square root of n. [`super::smooth_wrr`] is even.
+//! One draw, one pass over the members; none where all weigh the same. Nothing is remembered, so cores and machines need no
+//! agreement, and the price is what randomness costs: after n requests a share is off by about the square root of n.
+//! [`super::smooth_wrr`] is even.
 
 use crate::balance::ask::Ask;
 

@@ -4,7 +4,8 @@
 //! then read by every request. The rules in the order in which they count:
 //!
 //! 1. Who an operator took out (drain, maintenance) is never chosen, not in panic either.
-//! 2. Who is down, or rests, is not chosen; unless the pool panics: then all who are not taken out are.
+//! 2. Who is down, or rests, is not chosen; unless the pool panics: then all who are not taken out are, in the tiers that still
+//!    carry something.
 //! 3. First the members proper, then the backups, as far as each tier carries ([`super::tiers`]); who has no weight last.
 //!
 //! A request comes in by [`Standing::pick`]; its sticky cookie, if it has one, is looked at before, by
@@ -80,7 +81,7 @@ impl Standing {
         let panics = panic::is_due(up, counted.count(), panic_percent, calm.cover());
         let weight = |m: &MemberNow| slow_start::effective(m.weight, m.risen, slow_start, now);
         Standing {
-            tiers: if panics { tiers(|member| !member.is_withdrawn) } else { calm },
+            tiers: if panics { calm.widened_to(tiers(|member| !member.is_withdrawn)) } else { calm },
             weights: Weights::of(members.iter().map(weight)),
             usable: Set::of(members.len(), |at| is_well(&members[at]) || (panics && !members[at].is_withdrawn)),
             panics,
@@ -189,6 +190,14 @@ mod tests {
         assert_eq!(chosen(&members("ddddU"), &[]), [4]);
         assert_eq!(chosen(&members("uuuuU"), &[]), [0, 1, 2, 3]);
         assert_eq!(chosen(&members("uuuuU"), &[0, 1, 2, 3]), [4], "a retry that has tried all of its tier");
+    }
+
+    #[test]
+    fn panic_does_not_take_requests_from_a_backup_that_lives() {
+        let pool = members("ddddUD");
+        assert!(standing(&pool).panics(), "one of six is up");
+        assert_eq!(chosen(&pool, &[]), [4, 5], "nobody of the tier that is wholly down");
+        assert_eq!(chosen(&members("dddddD"), &[]), [0, 1, 2, 3, 4], "where nobody is up the first tier is tried");
     }
 
     #[test]

@@ -86,6 +86,16 @@ impl Tiers {
         self.tiers.iter().map(|tier| &tier.usable).chain([&self.last_resort]).find(left)
     }
 
+    /// The same shares over everyone in `all`, which was made of the same members: what a pool does that panics. A tier that is
+    /// wholly down still carries nothing while another carries something; only when none does, all count as `all` has them.
+    pub fn widened_to(self, all: Tiers) -> Tiers {
+        if self.cover == 0 {
+            return all;
+        }
+        let tiers = self.tiers.iter().zip(all.tiers).map(|(own, all)| Tier { usable: all.usable, up_to: own.up_to });
+        Tiers { tiers: tiers.collect(), last_resort: all.last_resort, cover: self.cover }
+    }
+
     /// How much of the load the tiers together carry, of [`WHOLE`]; below it the pool may panic (see [`super::panic`]).
     pub fn cover(&self) -> u32 {
         self.cover

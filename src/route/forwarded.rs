@@ -25,7 +25,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What nobody but us and those we trust may say.
-const OURS: [HeaderName; 8] = [
+const OURS: [HeaderName; 10] = [
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
     X_FORWARDED_HOST,
@@ -34,6 +34,9 @@ const OURS: [HeaderName; 8] = [
     FORWARDED,
     HeaderName::from_static("x-forwarded-server"),
     HeaderName::from_static("x-forwarded-prefix"),
+    // Rack and Rails read these two for the scheme.
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-forwarded-scheme"),
 ];
 
 /// An identifier of others is kept up to this length: it goes into every log line.
@@ -58,6 +61,7 @@ pub struct Hop<'a> {
 pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>) {
     if !hop.is_trusted {
         OURS.iter().for_each(|name| _ = headers.remove(name));
+        drop_lookalikes(headers);
     }
     let mut text = String::with_capacity(96);
     // Writing to a String does not fail.
@@ -79,6 +83,15 @@ pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>) {
     text.clear();
     write_forwarded(&mut text, hop);
     append(headers, &FORWARDED, &text);
+}
+
+/// `x_real_ip`, where a listener keeps names with `_`: a CGI program reads it as ours. Allocates only when there is one.
+fn drop_lookalikes(headers: &mut HeaderMap) {
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let is_ours = |name: &str| OURS.iter().any(|ours| ours.as_str().bytes().eq(name.bytes().map(dashed)));
+    let alike = headers.keys().filter(|name| name.as_str().contains('_') && is_ours(name.as_str()));
+    let alike: Vec<HeaderName> = alike.cloned().collect();
+    alike.iter().for_each(|name| _ = headers.remove(name));
 }
 
 /// An element of `Forwarded`: `for=192.0.2.1;host="a.example";proto=https`. IPv6 addresses are in brackets and quotes (RFC 7239
@@ -161,6 +174,10 @@ mod tests {
             ("x-forwarded-proto", "http"),
             ("x-forwarded-host", "admin.example"),
             ("x-forwarded-prefix", "/x"),
+            ("x-forwarded-ssl", "on"),
+            ("x-forwarded-scheme", "https"),
+            ("x_real_ip", "127.0.0.1"),
+            ("x-forwarded_for", "127.0.0.1"),
         ];
         assert_eq!(
             announced(&lied, &hop("192.0.2.1", false)),

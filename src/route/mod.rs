@@ -1,10 +1,12 @@
 //! What is this request, may it pass, and what is to be done with it? The decisions of the HTTP tier, without its sockets.
 //!
-//! Pure functions over parsed heads, in the order a request meets them: [`raw`] and [`strict`] refuse what two programs could read in two
-//! ways, with [`upgrade`] and [`trailers`]; [`path`] and [`host`] bring what it asks for into one form; [`table`] finds the route and [`explain`] says why; [`split`]
-//! and [`keyed`] choose among a route's pools; [`client`], [`forwarded`], [`hop_by_hop`], [`edits`] and [`rewrite`] make the head
-//! that the backend sees; [`expires`] and [`edits`] the one that the client sees. [`plan`] is all that a
-//! route does, compiled. Nothing here knows endpoints; see `balance`.
+//! Pure functions over parsed heads, in the order a request meets them: [`raw`] and [`strict`] refuse what two programs could
+//! read in two ways, with [`upgrade`] and [`trailers`]; [`path`] and [`host`] bring what it asks for into one form; [`table`]
+//! finds the route and [`explain`] says why; [`split`] and [`keyed`] choose among a route's pools; [`client`], [`forwarded`],
+//! [`hop_by_hop`], [`edits`] and [`rewrite`] make the head that the backend sees; [`expires`] and [`edits`] the one that the
+//! client sees. [`plan`] is all that a route does, compiled. Nothing here knows endpoints; see `balance`.
+//!
+//! Of the regional tier: no configuration and no socket leads here yet.
 
 pub mod head;
 pub mod host;

@@ -5,7 +5,7 @@
 //! resolved, slashes merged (RFC 3986 section 6.2.2). The backend gets that form, never the spelling of the client.
 //!
 //! What has no honest meaning is refused rather than mended: NUL, a fragment, a backslash, a climb beyond the root, `..`
-//! hidden behind an escaped slash or before a `;` (which Tomcat cuts off, so that `/a/..;/admin` is `/admin` to it).
+//! hidden behind an escaped slash or before a `;`, escaped or not (which Tomcat cuts off, so that `/a/..;/admin` is `/admin` to it).
 
 use std::borrow::Cow;
 
@@ -91,7 +91,7 @@ static PLAIN: [bool; 256] = {
 fn starts_plainly(rest: &[u8], rules: PathRules) -> bool {
     match rest {
         [b'/', ..] => !rules.merge_slashes,
-        [b'.'] | [b'.', b'.' | b'/' | b';', ..] => false,
+        [b'.'] | [b'.', b'.' | b'/' | b';' | b'%', ..] => false,
         _ => true,
     }
 }
@@ -190,7 +190,10 @@ fn resolved(path: &str, rules: PathRules) -> Result<String, PathFault> {
 /// Whether a backend that decodes once more, or cuts parameters off, could see a dot segment here. Escapes are settled:
 /// dots are dots.
 fn hides_dots(segment: &str) -> bool {
-    let is_dots = |part: &str| part == "." || part == ".." || part.starts_with(".;") || part.starts_with("..;");
+    let is_dots = |part: &str| {
+        let rest = part.strip_prefix("..").or_else(|| part.strip_prefix('.'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(';') || rest.starts_with("%3B"))
+    };
     segment.split("%2F").flat_map(|part| part.split("%5C")).any(is_dots)
 }
 
@@ -248,6 +251,8 @@ mod tests {
             ("/a/..%5cb", PathFault::HiddenDots),
             ("/a/..;/b", PathFault::HiddenDots),
             ("/a/.;x=1/b", PathFault::HiddenDots),
+            ("/a/..%3b/b", PathFault::HiddenDots),
+            ("/a/%2e%3B/b", PathFault::HiddenDots),
         ] {
             assert_eq!(of(path), Err(fault), "{path:?}");
         }

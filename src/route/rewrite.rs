@@ -44,6 +44,11 @@ impl PathRewrite {
             (Rewrite::Prefix(_), _) => Err("a prefix is rewritten, but the route matches no `path_prefix`".to_owned()),
             (Rewrite::Path(text), matches) => {
                 let template = Template::parse(text)?;
+                if template.has_query() {
+                    return Err(format!(
+                        "`{text}` has a query; a path is rewritten, and the query passed on as it came"
+                    ));
+                }
                 let is_regex = matches!(matches, PathMatch::Regex(_));
                 if template.captures() > 0 && !is_regex {
                     return Err(format!("`{text}` uses what a `path_regex` captures, but the route has none"));
@@ -84,9 +89,12 @@ pub fn captures<'a>(regex: &Regex, path: &'a str) -> Vec<&'a str> {
     (1..found.len().min(CAPTURES_MAX + 1)).map(group).collect()
 }
 
-/// Where a redirect leads: visible ASCII, or nothing that may be sent.
+/// Where a redirect leads: visible ASCII, or nothing that may be sent. A path that a request made begin with `//` begins with `/`:
+/// browsers take what follows `//` for a host, and `/x(.*)` to `/{1}` would lead wherever a link to `/x/evil.example` wants.
 pub fn location(template: &Template, values: &Values<'_>) -> Option<HeaderValue> {
-    let text = template.filled(values);
+    let filled = template.filled(values);
+    let is_other_host = filled.starts_with("//") && !template.beginning().starts_with("//");
+    let text = if is_other_host { format!("/{}", filled.trim_start_matches('/')) } else { filled };
     let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_visible.then(|| HeaderValue::from_str(&text).ok()).flatten()
 }
@@ -138,6 +146,20 @@ mod tests {
         assert!(PathRewrite::of(&Rewrite::Prefix("/".into()), &PathMatch::Any).is_err());
         assert!(PathRewrite::of(&Rewrite::Prefix("x".into()), &PathMatch::Prefix("/a".into())).is_err());
         assert!(PathRewrite::of(&Rewrite::Path("/{1}".into()), &PathMatch::Prefix("/a".into())).is_err());
+        for text in ["/a{uri}", "/a/{query}", "/a?b={path}"] {
+            assert!(PathRewrite::of(&Rewrite::Path(text.into()), &PathMatch::Any).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_request_chooses_the_host_of_a_redirect() {
+        let of = |text, path| {
+            let values = Values { path, ..example(&["/evil.example"]) };
+            location(&Template::parse(text).unwrap(), &values).unwrap()
+        };
+        assert_eq!(of("/{1}", "/x"), "/evil.example");
+        assert_eq!(of("{path}", "//evil.example/a"), "/evil.example/a");
+        assert_eq!(of("//cdn.example{path}", "/a"), "//cdn.example/a", "the operator may");
     }
 
     #[test]

@@ -97,11 +97,12 @@ fn version(head: &Parsed<'_>) -> Result<(), Refusal> {
 /// that `x_real_ip` is our `X-Real-IP` there.
 fn names(headers: &HeaderMap, rules: &Rules<'_>) -> Result<(), Refusal> {
     for name in headers.keys() {
-        match name.as_str().bytes().find(|byte| !PLAIN[usize::from(*byte)]) {
-            None => {}
-            Some(b'_') if rules.underscores != Underscores::Refuse => {}
-            Some(b'_') => return Err(Refusal::NameUnderscore),
-            Some(_) => return Err(Refusal::NameMalformed),
+        for byte in name.as_str().bytes().filter(|byte| !PLAIN[usize::from(*byte)]) {
+            match byte {
+                b'_' if rules.underscores != Underscores::Refuse => {}
+                b'_' => return Err(Refusal::NameUnderscore),
+                _ => return Err(Refusal::NameMalformed),
+            }
         }
     }
     Ok(())

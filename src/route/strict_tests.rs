@@ -188,6 +188,18 @@ fn underscores_may_be_allowed() {
     assert!(check(&head, &rules).is_ok());
 }
 
+#[test]
+fn an_underscore_hides_nothing_behind_it() {
+    let headers = HeaderMap::from_iter([
+        (HeaderName::from_static("host"), HeaderValue::from_static("a.example")),
+        (HeaderName::from_static("x_a|b"), HeaderValue::from_static("1")),
+    ]);
+    let (method, uri) = (Method::GET, Uri::from_static("/"));
+    let head = Parsed { method: &method, uri: &uri, version: Version::HTTP_11, headers: &headers, protocol: None };
+    let rules = Rules { paths: PathRules::default(), underscores: Underscores::Keep, upgrades: &[], default_port: 80 };
+    assert_eq!(check(&head, &rules), Err(Refusal::NameMalformed));
+}
+
 proptest! {
     /// Whatever the headers: no panic, and what passes has one host and one end of its body.
     #[test]

@@ -100,6 +100,19 @@ impl Template {
         }
     }
 
+    /// What it begins with whatever is filled in.
+    pub fn beginning(&self) -> &str {
+        if let Some(Part::Text(text)) = self.parts.first() { text } else { "" }
+    }
+
+    /// Whether what comes out may have a query.
+    pub fn has_query(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(text) => text.contains('?'),
+            Part::Place(place) => matches!(place, Place::Query | Place::Uri),
+        })
+    }
+
     /// The highest `{1}` to `{9}` in it; 0 without any.
     pub fn captures(&self) -> usize {
         let capture = |part: &Part| if let Part::Place(Place::Capture(n)) = part { *n } else { 0 };
