@@ -23,19 +23,19 @@
 //!   responder    query bytes, client, world, draw to response bytes
 //!   impact       two worlds side by side: what differs, whose answers move, which region bears how much
 //! EDGES        the only code that waits
-//!   runtime      the clock, the published world, the keeper (its one writer), files
+//!   runtime      the clock, the published world, the keeper (its one writer), files, what is handed to a successor
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       TCP, TLS, HTTP, HTTPS, DNS and gRPC probes
-//!   admin        the admin socket
+//!   admin        the admin API, on its socket and over HTTP
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
 //!   demo         everything on loopback
 //!   cmd          one file for each verb
 //! ```
 //!
-//! `route`, most of `balance`, and [`model::Listener`], [`model::Route`] and [`model::Upstream`] with what belongs to them are mechanisms
-//! of the regional tier, the proxy that is to stand behind the DNS tier. They are whole and tested, but no configuration names
-//! them and no socket leads to them yet: of `balance` today's program uses `key` and `rendezvous` alone.
+//! `route`, most of `balance`, and [`model::Listener`], [`model::Route`] and [`model::Upstream`] with what belongs to them
+//! are mechanisms of the regional tier, the proxy that is to stand behind the DNS tier. They are whole and tested, but no
+//! configuration names them and no socket leads to them yet: of `balance` today's program uses `key` and `rendezvous`.
 //!
 //! Four flows:
 //!

@@ -116,6 +116,13 @@ fn every_code_is_shown_by_a_golden() {
 }
 
 #[test]
+fn a_code_means_one_thing() {
+    let codes: Vec<_> = include_str!("../src/config/codes.rs").lines().filter_map(|l| l.split('"').nth(1)).collect();
+    let distinct: std::collections::BTreeSet<_> = codes.iter().collect();
+    assert_eq!(distinct.len(), codes.len(), "a code is used twice: {codes:?}");
+}
+
+#[test]
 fn a_file_that_is_not_text_is_told_where() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rhumb.toml");

@@ -207,7 +207,7 @@ fn door_of(settings: &AdminSettings) -> Door {
 }
 
 fn socket_problem(sentence: String) -> Problem {
-    Problem::error("E0404", None, sentence)
+    Problem::error("E0407", None, sentence)
 }
 
 fn certificate(settings: &AdminSettings, tls: &[TlsFiles]) -> Result<Option<Arc<Certificate>>, Vec<Problem>> {
@@ -248,7 +248,7 @@ fn open(address: SocketAddr) -> Result<(Socket, SocketAddr), Problem> {
         Ok((socket, real))
     };
     open().map_err(|error: std::io::Error| {
-        Problem::error("E0404", None, format!("cannot listen on {address} (admin API): {error}"))
+        Problem::error("E0407", None, format!("cannot listen on {address} (admin API): {error}"))
             .help(format!("name another address in [admin] listen; who has it: ss -lntp 'sport = :{}'", address.port()))
     })
 }

@@ -86,4 +86,4 @@ pub const NO_WEIGHT: &str = "W0106";
 /// A file that is read already is included again.
 pub const INCLUDED_TWICE: &str = "W0107";
 /// There is no zone.
-pub const NOTHING_SERVED: &str = "W0107";
+pub const NOTHING_SERVED: &str = "W0108";
