@@ -1,8 +1,12 @@
 //! Sockets of the regional tier: what is spoken there, and how much of it at once.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use http::HeaderName;
 
 use super::PoolId;
 use super::RegionId;
@@ -57,6 +61,69 @@ pub struct Http {
     pub underscores: Underscores,
     /// What `Upgrade` may ask for, lower case; `websocket` by default.
     pub upgrades: Vec<String>,
+    /// Trailers of requests that are passed on when the client declared them, beside `grpc-*`.
+    pub trailers: Vec<HeaderName>,
+    /// A longer request body is refused with 413; no bound when absent.
+    pub body_bytes_max: Option<u64>,
+    /// Deadlines of its connections.
+    pub timeouts: HttpTimeouts,
+}
+
+/// Deadlines of the clients' connections of an HTTP listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpTimeouts {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For a request's head, from its first byte; on a fresh connection from its begin.
+    pub header: Duration,
+    /// Without progress of a body, in either direction.
+    pub body: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// Without a byte in either direction once a connection was upgraded.
+    pub upgraded_idle: Duration,
+    /// A connection older than this is told to end with its next response; no bound when absent.
+    pub age: Option<Duration>,
+}
+
+impl Default for HttpTimeouts {
+    fn default() -> Self {
+        HttpTimeouts {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(15),
+            body: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            upgraded_idle: Duration::from_secs(3_600),
+            age: None,
+        }
+    }
+}
+
+/// `[proxy]`: what all listeners share.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProxySettings {
+    /// Threads that serve listeners; 0: one for each core.
+    pub workers: usize,
+    /// The secrets of sticky cookies, shared between nodes; without it each process draws one.
+    pub sticky_secret_file: Option<PathBuf>,
+    /// What is in that file, or was drawn.
+    pub sticky_secrets: Option<StickySecrets>,
+}
+
+/// Keys of sticky cookies.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StickySecrets {
+    /// Makes values.
+    pub current: Vec<u8>,
+    /// Is still believed while nodes change over.
+    pub previous: Option<Vec<u8>>,
+}
+
+/// Secrets are not shown, wherever a configuration is.
+impl fmt::Debug for StickySecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StickySecrets(..)")
+    }
 }
 
 /// Where an L4 listener sends its flows.

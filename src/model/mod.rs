@@ -3,6 +3,7 @@
 //! Plain values with dense ids for cross references. Nothing here reads files, knows serde, or looks at a clock;
 //! `config` makes a [`Model`] from text, `snapshot` compiles it.
 
+mod access_log;
 mod geo_code;
 mod health_check;
 mod ids;
@@ -17,10 +18,14 @@ mod settings;
 mod upstream;
 mod vip;
 
+pub use access_log::{AccessLogFormat, AccessLogSettings};
 pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
 pub use health_check::{Body, CheckKind, DnsAnswer, DnsCheck, HealthCheck, StatusRange, TlsCheck, TlsTrust};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
-pub use listener::{EncodedSlash, Forward, Http, Limits, Listener, PathRules, Protocol, ProxyProtocol, Underscores};
+pub use listener::{
+    EncodedSlash, Forward, Http, HttpTimeouts, Limits, Listener, PathRules, Protocol, ProxyProtocol, ProxySettings,
+    StickySecrets, Underscores,
+};
 pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
@@ -62,6 +67,12 @@ pub struct Model {
     pub admin: AdminSettings,
     /// `[query_log]`; nothing is logged without it.
     pub query_log: Option<QueryLogSettings>,
+    /// `[[listener]]`, in the order they were written.
+    pub listeners: Vec<Listener>,
+    /// `[access_log]`; nothing is logged without it.
+    pub access_log: Option<AccessLogSettings>,
+    /// `[proxy]`.
+    pub proxy: ProxySettings,
 }
 
 impl Model {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::{CheckId, Location, PoolId, RegionId};
+use super::{CheckId, Location, PoolId, RegionId, Upstream};
 
 /// The largest weight: shares are proportions, and nobody needs finer ones.
 pub const WEIGHT_MAX: u32 = 65_535;
@@ -39,6 +40,8 @@ pub struct Pool {
     pub fallback: Option<PoolId>,
     /// Indexes into `Model::endpoints`.
     pub endpoints: Range<u32>,
+    /// How a proxy treats it; shared, since most pools leave all of it at the defaults.
+    pub upstream: Arc<Upstream>,
 }
 
 /// How the endpoints of a pool are chosen. DNS sees no connections, so `least_conn` and `p2c` never reach a VIP's pool.
@@ -93,4 +96,6 @@ pub struct Endpoint {
     pub port: Option<u16>,
     /// Its share in the pool; 0: only when every other is gone.
     pub weight: u32,
+    /// A backup: a proxy sends it requests only as far as the others cannot carry them. DNS treats it as any other.
+    pub backup: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::config::codes;
 use crate::config::reports::Reports;
@@ -55,6 +56,7 @@ pub fn pools(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &
             min_healthy: pool.min_healthy.as_ref().map_or(1, |w| w.value as u32),
             fallback: None,
             endpoints: first..model.endpoints.len() as u32,
+            upstream: Arc::default(),
         });
     }
 }
@@ -84,6 +86,7 @@ fn endpoints(reports: &mut Reports<'_>, named: &Named<PoolSpec>, id: PoolId, mod
             address,
             port: endpoint.port.as_ref().map(|w| w.value as u16),
             weight: endpoint.weight.as_ref().map_or(1, |w| w.value as u32),
+            backup: false,
         });
     }
     if list.items.len() > 1 && list.items.iter().all(|e| e.value.weight.as_ref().is_some_and(|w| w.value == 0)) {
