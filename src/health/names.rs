@@ -287,6 +287,8 @@ fn address_and_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -298,6 +300,7 @@ mod tests {
             address: address.parse().unwrap(),
             port,
             weight: 1,
+            backup: false,
         };
         let pool = |name: &str, endpoints| Pool {
             name: name.into(),
@@ -307,6 +310,7 @@ mod tests {
             min_healthy: 1,
             fallback: None,
             endpoints,
+            upstream: Arc::default(),
         };
         Model {
             regions: vec![Region { name: "eu-west".into(), label: String::new(), location: None, capacity: None }],
