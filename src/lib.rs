@@ -66,6 +66,7 @@ pub mod impact;
 pub mod runtime;
 pub mod server;
 pub mod prober;
+pub mod proxy;
 pub mod admin;
 pub mod metrics;
 pub mod daemon;
