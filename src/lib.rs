@@ -58,6 +58,7 @@ pub mod health;
 pub mod balance;
 pub mod route;
 pub mod steering;
+pub mod regional;
 pub mod config;
 pub mod snapshot;
 pub mod world;

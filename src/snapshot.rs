@@ -8,6 +8,7 @@ use crate::geo::latency::LatencyTable;
 use crate::model::Model;
 use crate::model::Problem;
 use crate::model::VipId;
+use crate::regional::Regional;
 use crate::steering::Plan;
 use crate::steering::Safety;
 use crate::zone::compile::VipName;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub zones: Zones,
     /// Where every address is, for those who ask why; queries read the plan's tables.
     pub atlas: Arc<Atlas>,
+    /// What the regional tier serves.
+    pub regional: Arc<Regional>,
 }
 
 impl Snapshot {
@@ -43,7 +46,8 @@ impl Snapshot {
         let (zones, warnings) = Zones::compile(zones, &vip_names(&model))?;
         let plan = Plan::build(model.clone(), &atlas, latency);
         let safety = Safety::of(&model);
-        Ok((Snapshot { model, plan, safety, zones, atlas }, warnings))
+        let regional = Arc::new(Regional::compile(&model));
+        Ok((Snapshot { model, plan, safety, zones, atlas, regional }, warnings))
     }
 
     /// How much there is of everything, in a line: `3 regions, 1 VIP, …`.

@@ -117,6 +117,17 @@ impl Plan {
         self.table.find(head).map(|route| &self.routes[route])
     }
 
+    /// Every route, in the order they were declared.
+    pub fn routes(&self) -> &[RoutePlan] {
+        &self.routes
+    }
+
+    /// The route of a request, with its place among the routes.
+    #[inline]
+    pub fn find_at(&self, head: &Head<'_>) -> Option<(usize, &RoutePlan)> {
+        self.table.find(head).map(|route| (route, &self.routes[route]))
+    }
+
     /// The table, for [`super::explain`].
     pub fn table(&self) -> &Table {
         &self.table

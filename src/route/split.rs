@@ -22,6 +22,11 @@ impl Split {
         Split { arms: counted.map(|arm| (arm.pool, identity(name(arm.pool).as_bytes()), arm.weight.max(1))).collect() }
     }
 
+    /// Every pool that has clients.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> + '_ {
+        self.arms.iter().map(|(pool, ..)| *pool)
+    }
+
     /// Whether there is anything to choose: a key is worked out only then.
     pub fn is_choice(&self) -> bool {
         self.arms.len() > 1

@@ -1,0 +1,153 @@
+//! A request on its way over HTTP/2 to an endpoint, and its response: one stream of a shared connection.
+
+use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use http::HeaderMap;
+use http::Request;
+use http::header;
+
+use crate::proxy::back::Answer;
+use crate::proxy::back::BackFault;
+use crate::proxy::back::Extent;
+use crate::proxy::h2_connection::Streams;
+use crate::proxy::outgoing::Outgoing;
+use std::future::Future;
+use std::pin::Pin;
+
+/// One stream.
+#[derive(Debug)]
+pub struct H2Back {
+    sender: SendStream<Bytes>,
+    response: ResponseFuture,
+    receiver: Option<RecvStream>,
+    /// A piece that waits for the peer's window.
+    waiting: Bytes,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    /// Of its connection, while this one is open.
+    _open: Rc<Streams>,
+}
+
+impl H2Back {
+    /// Of a stream that was opened.
+    pub fn new(response: ResponseFuture, sender: SendStream<Bytes>, has_ended: bool, open: Rc<Streams>) -> Self {
+        H2Back { sender, response, receiver: None, waiting: Bytes::new(), trailers: None, ended: has_ended, _open: open }
+    }
+
+    /// Ready when a piece of the request's body may be pushed.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackFault>> {
+        self.poll_flush(cx)
+    }
+
+    /// A piece of the request's body. It waits here for the peer's window.
+    pub fn push(&mut self, data: Bytes) {
+        self.sender.reserve_capacity(data.len());
+        self.waiting = data;
+    }
+
+    /// The request's body is over.
+    pub fn finish(&mut self, trailers: Option<&HeaderMap>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // An error means that the stream is gone, which the response tells.
+        _ = match trailers {
+            Some(trailers) => self.sender.send_trailers(trailers.clone()),
+            None => self.sender.send_data(Bytes::new(), true),
+        };
+    }
+
+    /// Ready when all that was pushed is in the connection's hands.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackFault>> {
+        while !self.waiting.is_empty() {
+            match ready!(self.sender.poll_capacity(cx)) {
+                None => return Poll::Ready(Err(BackFault::Closed)),
+                Some(Err(error)) => return Poll::Ready(Err(BackFault::of_h2(error))),
+                Some(Ok(capacity)) => {
+                    let piece = self.waiting.split_to(capacity.min(self.waiting.len()));
+                    self.sender.send_data(piece, false).map_err(BackFault::of_h2)?;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the endpoint may have begun: a stream that was opened has left.
+    pub fn has_written(&self) -> bool {
+        true
+    }
+
+    /// The next head: those of 1xx, then the response's.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, BackFault>> {
+        match self.response.poll_informational(cx) {
+            Poll::Ready(Some(Ok(head))) => {
+                let (parts, ()) = head.into_parts();
+                return Poll::Ready(Ok(Answer { status: parts.status, headers: parts.headers, extent: Extent::None }));
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(BackFault::of_h2(error))),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        let response = ready!(Pin::new(&mut self.response).poll(cx)).map_err(BackFault::of_h2)?;
+        let (parts, receiver) = response.into_parts();
+        let extent = match parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()) {
+            _ if receiver.is_end_stream() => Extent::None,
+            Some(length) => Extent::Length(length),
+            None => Extent::Open,
+        };
+        self.receiver = Some(receiver);
+        Poll::Ready(Ok(Answer { status: parts.status, headers: parts.headers, extent }))
+    }
+
+    /// A piece of the response's body; nothing at its end.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BackFault>> {
+        let Some(receiver) = &mut self.receiver else { return Poll::Ready(Ok(None)) };
+        loop {
+            match ready!(receiver.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // What was taken may be sent again by the peer: the client's speed is the bound, not a window of ours.
+                    _ = receiver.flow_control().release_capacity(data.len());
+                    if !data.is_empty() {
+                        return Poll::Ready(Ok(Some(data)));
+                    }
+                }
+                Some(Err(error)) if error.reason() == Some(h2::Reason::NO_ERROR) && error.is_reset() => {
+                    return Poll::Ready(Ok(None));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(BackFault::of_h2(error))),
+                None => break,
+            }
+        }
+        self.trailers = ready!(receiver.poll_trailers(cx)).map_err(BackFault::of_h2)?;
+        Poll::Ready(Ok(None))
+    }
+
+    /// The response's trailers, once its body is over.
+    pub fn trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
+    }
+}
+
+/// A request in the form that h2 sends.
+pub fn request(outgoing: &Outgoing, scheme: &str) -> Option<Request<()>> {
+    let authority = outgoing.authority.to_str().ok()?;
+    let uri = http::Uri::builder().scheme(scheme).authority(authority).path_and_query(outgoing.target());
+    let mut request = Request::new(());
+    *request.method_mut() = outgoing.method.clone();
+    *request.uri_mut() = uri.build().ok()?;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = outgoing.headers.clone();
+    request.headers_mut().remove(header::HOST);
+    if let Extent::Length(length) = outgoing.extent {
+        request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    } else {
+        request.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    Some(request)
+}

@@ -1,0 +1,281 @@
+//! A request's body up and its response down, both at once.
+//!
+//! Neither direction waits for the other: an endpoint may answer before it has read the request, and a gRPC call or a WebSocket
+//! goes on both ways for hours. Each direction holds one piece at most; who reads slowly is sent slowly. A direction that makes
+//! progress moves the deadline.
+
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::proxy::back::Answer;
+use crate::proxy::back::Back;
+use crate::proxy::back::BackFault;
+use crate::proxy::deadline::Deadline;
+use crate::proxy::front::Front;
+use crate::proxy::front::FrontFault;
+
+/// A body up to this is kept while its request might be sent again.
+pub const REPLAYED_MAX: usize = 64 * 1024;
+
+/// Why a relay ended before its end.
+#[derive(Debug)]
+pub enum Fault {
+    /// The client's doing.
+    Front(FrontFault),
+    /// The endpoint's.
+    Back(BackFault),
+    /// The deadline has passed while the client was waited for.
+    FrontTimeout,
+    /// The deadline has passed while the endpoint was waited for.
+    BackTimeout,
+}
+
+/// The request's body on its way up.
+#[derive(Debug)]
+pub struct Upload {
+    state: State,
+    /// All of it so far, while it is short enough to be sent again.
+    kept: Option<Vec<Bytes>>,
+    kept_bytes: usize,
+    /// How much of `kept` this attempt has sent.
+    resent: usize,
+    bytes: u64,
+    bytes_max: u64,
+    /// Whether trailers go on.
+    sends_trailers: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Going,
+    Flushing,
+    Over,
+    /// The endpoint takes no more of it.
+    Refused,
+}
+
+impl Upload {
+    /// Of a request with a body, or without.
+    pub fn new(has_body: bool, bytes_max: Option<u64>, sends_trailers: bool) -> Self {
+        Upload {
+            state: if has_body { State::Going } else { State::Flushing },
+            kept: Some(Vec::new()),
+            kept_bytes: 0,
+            resent: 0,
+            bytes: 0,
+            bytes_max: bytes_max.unwrap_or(u64::MAX),
+            sends_trailers,
+        }
+    }
+
+    /// Whether another attempt can have all of it.
+    pub fn is_replayable(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// From the beginning, to another endpoint.
+    pub fn again(&mut self) {
+        self.state = State::Going;
+        self.resent = 0;
+    }
+
+    /// No other attempt will be made: nothing need be kept.
+    pub fn is_final(&mut self) {
+        if self.resent == self.kept.as_ref().map_or(0, Vec::len) {
+            self.kept = None;
+        }
+    }
+
+    /// Whether all of it has left.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Bytes of the body so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Ready when all of it has left, or nobody wants more of it; whether there was progress goes to `moved`.
+    fn poll(&mut self, front: &mut impl Front, back: &mut Back, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+        loop {
+            match self.state {
+                State::Over | State::Refused => return Poll::Ready(Ok(())),
+                State::Flushing => match back.poll_flush(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => self.state = State::Over,
+                    Poll::Ready(Err(_)) => self.state = State::Refused,
+                },
+                State::Going => {
+                    match back.poll_room(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(())) => {}
+                        // It may have answered before it closed: that is read first.
+                        Poll::Ready(Err(_)) => {
+                            self.state = State::Refused;
+                            continue;
+                        }
+                    }
+                    if let Some(piece) = self.kept.as_ref().and_then(|kept| kept.get(self.resent)) {
+                        back.push(piece.clone());
+                        self.resent += 1;
+                        continue;
+                    }
+                    match front.poll_body(cx) {
+                        Poll::Pending => {
+                            if let Poll::Ready(Err(_)) = back.poll_flush(cx) {
+                                self.state = State::Refused;
+                                continue;
+                            }
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Err(fault)) => return Poll::Ready(Err(Fault::Front(fault))),
+                        Poll::Ready(Ok(Some(data))) => {
+                            *moved = true;
+                            self.keep(&data)?;
+                            back.push(data);
+                        }
+                        Poll::Ready(Ok(None)) => {
+                            let trailers = front.body_trailers().filter(|_| self.sends_trailers);
+                            back.finish(trailers.as_ref());
+                            self.state = State::Flushing;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, data: &Bytes) -> Result<(), Fault> {
+        self.bytes += data.len() as u64;
+        if self.bytes > self.bytes_max {
+            return Err(Fault::Front(FrontFault::TooLong));
+        }
+        if let Some(kept) = &mut self.kept {
+            self.kept_bytes += data.len();
+            if self.kept_bytes <= REPLAYED_MAX {
+                kept.push(data.clone());
+                self.resent += 1;
+            } else {
+                self.kept = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Until the response's head; those before it go to the client at once.
+pub fn poll_head(
+    upload: &mut Upload,
+    front: &mut impl Front,
+    back: &mut Back,
+    deadline: &Deadline,
+    patience: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Answer, Fault>> {
+    let mut moved = false;
+    if let Poll::Ready(Err(fault)) = upload.poll(front, back, cx, &mut moved) {
+        return Poll::Ready(Err(fault));
+    }
+    if moved {
+        deadline.within(patience);
+    }
+    loop {
+        match back.poll_head(cx) {
+            Poll::Ready(Ok(answer)) if answer.status.is_informational() && answer.status.as_u16() != 101 => {
+                front.inform(answer.status, answer.headers);
+                if let Poll::Ready(Err(fault)) = front.poll_flush(cx) {
+                    return Poll::Ready(Err(Fault::Front(fault)));
+                }
+            }
+            Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(Fault::Back(fault))),
+            Poll::Pending => break,
+        }
+    }
+    if front.poll_gone(cx).is_ready() {
+        return Poll::Ready(Err(Fault::Front(FrontFault::gone())));
+    }
+    if deadline.poll_due(cx).is_ready() {
+        let waits_for_client = upload.state == State::Going && !front.is_body_over();
+        return Poll::Ready(Err(if waits_for_client { Fault::FrontTimeout } else { Fault::BackTimeout }));
+    }
+    Poll::Pending
+}
+
+/// The response's body on its way down.
+#[derive(Debug, Default)]
+pub struct Download {
+    is_finished: bool,
+    /// What the other side waits for when nothing moves.
+    waits_for_front: bool,
+}
+
+impl Download {
+    fn poll(&mut self, front: &mut impl Front, back: &mut Back, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+        loop {
+            self.waits_for_front = true;
+            if self.is_finished {
+                return front.poll_flush(cx).map_err(Fault::Front);
+            }
+            match front.poll_room(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(Fault::Front(fault))),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.waits_for_front = false;
+            match back.poll_body(cx) {
+                Poll::Pending => {
+                    if let Poll::Ready(Err(fault)) = front.poll_flush(cx) {
+                        return Poll::Ready(Err(Fault::Front(fault)));
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(Fault::Back(fault))),
+                Poll::Ready(Ok(Some(data))) => {
+                    *moved = true;
+                    front.push(data);
+                }
+                Poll::Ready(Ok(None)) => {
+                    front.finish(back.trailers());
+                    self.is_finished = true;
+                }
+            }
+        }
+    }
+}
+
+/// Until the response is with the client; a tunnel until both directions are over.
+pub fn poll_bodies(
+    (upload, download): (&mut Upload, &mut Download),
+    front: &mut impl Front,
+    back: &mut Back,
+    deadline: &Deadline,
+    patience: Duration,
+    is_tunnel: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Fault>> {
+    let mut moved = false;
+    let up = upload.poll(front, back, cx, &mut moved);
+    let down = download.poll(front, back, cx, &mut moved);
+    match (up, down) {
+        (_, Poll::Ready(Err(fault))) | (Poll::Ready(Err(fault)), _) => return Poll::Ready(Err(fault)),
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+        // A response that is over before its request: the rest of that is of no use to anybody.
+        (Poll::Pending, Poll::Ready(Ok(()))) if !is_tunnel => return Poll::Ready(Ok(())),
+        _ => {}
+    }
+    if moved {
+        deadline.within(patience);
+    }
+    if front.poll_gone(cx).is_ready() {
+        return Poll::Ready(Err(Fault::Front(FrontFault::gone())));
+    }
+    if deadline.poll_due(cx).is_ready() {
+        return Poll::Ready(Err(if download.waits_for_front { Fault::FrontTimeout } else { Fault::BackTimeout }));
+    }
+    Poll::Pending
+}

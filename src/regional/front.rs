@@ -1,0 +1,71 @@
+//! A listener compiled: its routes, and what it lets pass.
+
+use http::HeaderName;
+
+use crate::model::Http;
+use crate::model::Listener;
+use crate::model::Model;
+use crate::model::PoolId;
+use crate::model::Protocol;
+use crate::route::plan::ActionPlan;
+use crate::route::plan::Plan;
+use crate::route::strict::Rules;
+
+/// An HTTP listener, as it is served.
+#[derive(Debug)]
+pub struct Front {
+    /// As it was meant.
+    pub listener: Listener,
+    /// The name of its region.
+    pub region: String,
+    /// What becomes of requests.
+    pub plan: Plan,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+impl Front {
+    /// Of a checked model; none for listeners that are not HTTP.
+    pub(super) fn of(model: &Model, listener: &Listener) -> Option<Self> {
+        let Protocol::Http(http) = &listener.protocol else { return None };
+        let plan = Plan::of(&http.routes, |pool| model.pool(pool).name.as_str());
+        Some(Front {
+            region: model.region(listener.region).name.clone(),
+            plan: plan.expect("routes were compiled when the configuration was checked"),
+            scheme: if http.tls.is_empty() { "http" } else { "https" },
+            listener: listener.clone(),
+        })
+    }
+
+    /// Its HTTP settings.
+    pub fn http(&self) -> &Http {
+        match &self.listener.protocol {
+            Protocol::Http(http) => http,
+            _ => unreachable!("only HTTP listeners become fronts"),
+        }
+    }
+
+    /// What it lets pass.
+    pub fn rules(&self) -> Rules<'_> {
+        let http = self.http();
+        Rules {
+            paths: http.paths,
+            underscores: http.underscores,
+            upgrades: &http.upgrades,
+            default_port: if self.scheme == "https" { 443 } else { 80 },
+        }
+    }
+
+    /// Trailers of requests that pass when they were declared.
+    pub fn trailers(&self) -> &[HeaderName] {
+        &self.http().trailers
+    }
+
+    /// The pools its routes name.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> + '_ {
+        self.plan.routes().iter().flat_map(|route| match &route.action {
+            ActionPlan::Forward { split, .. } => split.pools().collect(),
+            _ => Vec::new(),
+        })
+    }
+}
