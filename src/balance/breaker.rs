@@ -5,8 +5,11 @@
 //! endpoint's belief, so DNS hears of it as well. It says nothing of the pool: whether an endpoint may rest at all is the
 //! pool's law ([`super::ejection`]), asked only at the moment it would.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::balance::window::Count;
+use crate::balance::window::SPAN;
 use crate::balance::window::Window;
 use crate::model::Moment;
 
@@ -40,6 +43,36 @@ pub enum Outcome {
     /// 429 Too Many Requests: it is alive and says no. Counts as a failure in the share, never in a row; a client over its
     /// rate must not take an endpoint away from everybody.
     PushedBack,
+}
+
+/// What is held against an endpoint that goes to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// So many requests failed in a row.
+    InARow(u32),
+    /// Of so many requests of the last ten seconds so many failed.
+    Share {
+        /// How many failed.
+        failed: u32,
+        /// How many there were.
+        all: u32,
+    },
+    /// The one request that was to show whether it is well failed.
+    Trial,
+}
+
+impl fmt::Display for Charge {
+    /// `5 failures in a row`, `62 % of 40 requests in 10 s failed`, `its trial failed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Charge::InARow(count) => write!(f, "{count} failures in a row"),
+            Charge::Share { failed, all } => {
+                let percent = u64::from(*failed) * 100 / u64::from(*all).max(1);
+                write!(f, "{percent} % of {all} requests in {} s failed", SPAN.as_secs())
+            }
+            Charge::Trial => f.write_str("its trial failed"),
+        }
+    }
 }
 
 /// What an endpoint's requests have come to.
@@ -123,7 +156,7 @@ impl Breaker {
             Breaker::Admitting { since, .. } if began < since => self,
             Breaker::Admitting { window, in_a_row, rests, since } => {
                 let mut seen = Seen { window, in_a_row }.after(outcome, now);
-                if seen.is_too_much(now) && may_rest() {
+                if seen.charge(now).is_some() && may_rest() {
                     return rest(rests.saturating_sub(healed(since, now)), now, draw);
                 }
                 Breaker::Admitting { window: seen.window, in_a_row: seen.in_a_row, rests, since }
@@ -136,6 +169,40 @@ impl Breaker {
                 Outcome::Passed | Outcome::PushedBack => Breaker::admitting(rests, now),
                 Outcome::Failed => rest(rests, now, draw),
             },
+        }
+    }
+
+    /// After so many requests have passed that nobody told of one by one.
+    #[must_use]
+    pub fn passed(self, count: u32, now: Moment) -> Self {
+        match self {
+            Breaker::Admitting { mut window, rests, since, .. } if count > 0 => {
+                window.add(count, 0, now);
+                Breaker::Admitting { window, in_a_row: 0, rests, since }
+            }
+            _ => self,
+        }
+    }
+
+    /// What would be held against it if one more request ended so: the reason for the rest that [`Breaker::after`] gives it.
+    pub fn charge(&self, outcome: Outcome, now: Moment) -> Option<Charge> {
+        match *self {
+            Breaker::Admitting { window, in_a_row, .. } => Seen { window, in_a_row }.after(outcome, now).charge(now),
+            Breaker::Trial { .. } => (outcome == Outcome::Failed).then_some(Charge::Trial),
+            Breaker::Resting { .. } => None,
+        }
+    }
+
+    /// Whether there is nothing to remember but the counts: it admits, and its last request did not fail.
+    pub fn is_calm(&self) -> bool {
+        matches!(self, Breaker::Admitting { in_a_row: 0, .. })
+    }
+
+    /// Since when requests go there again, if they did not for a while: what slow start goes by.
+    pub fn admits_since(&self) -> Option<Moment> {
+        match self {
+            Breaker::Admitting { since, .. } => (*since > Moment(0)).then_some(*since),
+            Breaker::Resting { .. } | Breaker::Trial { .. } => None,
         }
     }
 
@@ -177,10 +244,13 @@ impl Seen {
         self
     }
 
-    fn is_too_much(&mut self, now: Moment) -> bool {
-        let count = self.window.sum(now);
-        let share = u64::from(count.special) * 100 > u64::from(count.all) * u64::from(FAILED_PERCENT);
-        self.in_a_row >= IN_A_ROW || (count.all >= TOTAL_MIN && share)
+    fn charge(&mut self, now: Moment) -> Option<Charge> {
+        if self.in_a_row >= IN_A_ROW {
+            return Some(Charge::InARow(self.in_a_row));
+        }
+        let Count { all, special: failed } = self.window.sum(now);
+        let share = u64::from(failed) * 100 > u64::from(all) * u64::from(FAILED_PERCENT);
+        (all >= TOTAL_MIN && share).then_some(Charge::Share { failed, all })
     }
 }
 
@@ -332,6 +402,37 @@ mod tests {
         let trial = feed(Breaker::default(), "xxxxx", T0).ask(secs(10)).0;
         assert_eq!(trial.wakes_at(), Some(secs(40)));
         assert_eq!(trial.ask(secs(40)), (Breaker::Trial { began: secs(40), rests: 1 }, true));
+    }
+
+    #[test]
+    fn a_rest_says_what_for() {
+        let charge = |outcomes: &str| {
+            let words =
+                feed(Breaker::default(), outcomes, T0).charge(Outcome::Failed, T0).map(|charge| charge.to_string());
+            words.unwrap_or_default()
+        };
+        assert_eq!(charge("xxxx"), "5 failures in a row");
+        assert_eq!(charge("xxx"), "");
+        assert_eq!(charge(&"xx.".repeat(6)), "", "19 requests");
+        assert_eq!(charge(&"xx..".repeat(5)), "52 % of 21 requests in 10 s failed");
+        let trial = feed(Breaker::default(), "xxxxx", T0).ask(secs(10)).0;
+        assert_eq!(trial.charge(Outcome::Failed, secs(10)).unwrap().to_string(), "its trial failed");
+        assert_eq!(trial.charge(Outcome::PushedBack, secs(10)), None);
+    }
+
+    #[test]
+    fn passes_told_together_count_like_those_told_one_by_one() {
+        let together = feed(Breaker::default(), "xxxx", T0).passed(3, T0);
+        assert_eq!(together, feed(Breaker::default(), "xxxx...", T0));
+        assert!(together.is_calm() && !feed(together, "x", T0).is_calm());
+        let resting = feed(Breaker::default(), "xxxxx", T0);
+        assert_eq!(resting.passed(3, T0), resting);
+    }
+
+    #[test]
+    fn it_knows_since_when_it_admits_again() {
+        let well = feed(feed(Breaker::default(), "xxxxx", T0).ask(secs(10)).0, ".", secs(10));
+        assert_eq!((Breaker::default().admits_since(), well.admits_since()), (None, Some(secs(10))));
     }
 
     #[test]

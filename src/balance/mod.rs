@@ -35,5 +35,7 @@ pub mod sticky;
 pub mod window;
 pub mod breaker;
 pub mod ejection;
+pub mod live;
+pub mod live_pools;
 pub mod retry_budget;
 pub mod rate;
