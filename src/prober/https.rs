@@ -12,11 +12,12 @@ use reqwest::{Method, Response, Url};
 use tokio::time::timeout;
 
 use crate::health::probe::ReasonCode;
-use crate::prober::clients::{Clients, Trust};
+use crate::prober::clients::Clients;
 use crate::prober::http::{Request, Search};
 use crate::prober::progress::{Phase, Progress};
-use crate::prober::tls::tls_words;
 use crate::prober::{Found, tcp};
+use crate::runtime::trust;
+use crate::runtime::trust::Trust;
 
 /// Asks and judges the answer.
 pub(super) async fn check(
@@ -90,7 +91,7 @@ async fn judge(request: Request<'_>, mut response: Response) -> Found {
 fn failure(error: &reqwest::Error, phase: Phase) -> Found {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return (ReasonCode::L6Rsp, tls_words(tls));
+        return (ReasonCode::L6Rsp, trust::words(tls));
     }
     let io = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>());
     let words = io.map(tcp::words).or_else(|| causes.last().map(ToString::to_string)).unwrap_or_default();

@@ -18,13 +18,14 @@ use tokio::task::JoinSet;
 use crate::health::probe::{ProbeResult, ReasonCode};
 use crate::health::target::{Job, Target, TargetId};
 use crate::model::{CheckKind, Moment};
-use crate::prober::clients::{Clients, Trust};
+use crate::prober::clients::Clients;
 use crate::prober::deadline::Deadline;
 use crate::prober::lag::Lag;
 use crate::prober::places::{Bounds, Place, Places, YOUNG_FOR};
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Event;
 use crate::runtime::limits;
+use crate::runtime::trust::Trust;
 
 mod certificate;
 mod clients;

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -20,9 +19,11 @@ use crate::health::probe::ReasonCode;
 use crate::model::{Moment, TlsCheck, TlsTrust};
 use crate::prober::Found;
 use crate::prober::certificate;
-use crate::prober::clients::{Clients, Trust};
+use crate::prober::clients::Clients;
 use crate::prober::deadline::Deadline;
 use crate::prober::tcp;
+use crate::runtime::trust;
+use crate::runtime::trust::Trust;
 
 const DAY_S: i64 = 86_400;
 
@@ -125,36 +126,14 @@ fn days(duration: Duration) -> String {
 /// Why a handshake failed.
 fn words(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => tls_words(tls),
+        Some(tls) => trust::words(tls),
         None => tcp::words(error),
-    }
-}
-
-/// What is wrong with a handshake; where rustls gives the name of a variant, in words.
-pub(super) fn tls_words(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(fault) = error else { return error.to_string() };
-    match fault {
-        CertificateError::UnknownIssuer => "the certificate's issuer is not trusted".to_owned(),
-        // webpki's refusal of a certificate that may sign others, as `openssl req -x509` makes it.
-        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "the certificate is a CA's, such as a self-signed one, and no server's".to_owned()
-        }
-        fault => format!("invalid certificate: {fault}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_self_signed_certificate_is_named_in_words() {
-        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
-        for fault in [CertificateError::UnknownIssuer, CertificateError::Other(other)] {
-            let words = tls_words(&rustls::Error::InvalidCertificate(fault));
-            assert!(words.starts_with("the certificate") && !words.contains("Entity"), "{words}");
-        }
-    }
 
     #[test]
     fn the_time_left_is_told_in_hours_and_days() {

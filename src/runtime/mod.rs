@@ -12,6 +12,8 @@ pub mod config_files;
 pub mod watch;
 pub mod signals;
 pub mod zone_files;
+pub mod tls_files;
+pub mod trust;
 pub mod load;
 pub mod reloads;
 pub mod door;

@@ -7,17 +7,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::model::Place;
 use crate::model::Problem;
 use crate::model::TlsFiles;
+use crate::runtime::tls_files::read_pair;
 
 /// The certificate in use; the same for every client.
 #[derive(Debug)]
@@ -45,7 +41,7 @@ impl Certificate {
         alpn: &[u8],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
             .expect("the provider supports TLS 1.2 and 1.3")
             .with_no_client_auth()
@@ -58,55 +54,6 @@ impl Certificate {
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
-    }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn read_pair(files: &TlsFiles) -> Result<Arc<CertifiedKey>, Vec<Problem>> {
-    let chain = read_chain(files);
-    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|error| {
-        let fact = format!("cannot read the key of [tls.{}]: {}", files.name, said(&error));
-        Problem::error("E0402", Place::file(&files.key_file), fact)
-            .help("a PEM file with one PRIVATE KEY section, readable by rhumb")
-    });
-    let (chain, key) = match (chain, key) {
-        (Ok(chain), Ok(key)) => (chain, key),
-        (chain, key) => return Err([chain.err(), key.err()].into_iter().flatten().collect()),
-    };
-    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(|error| {
-        let fact = format!("certificate and key of [tls.{}] cannot be used together: {error}", files.name);
-        vec![
-            Problem::error("E0402", Place::file(&files.certificate), fact)
-                .help(format!("is {} the key of the first certificate in it?", files.key_file.display())),
-        ]
-    })
-}
-
-fn read_chain(files: &TlsFiles) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let wrong = |why: String| {
-        let fact = format!("cannot read the certificate of [tls.{}]: {why}", files.name);
-        Problem::error("E0402", Place::file(&files.certificate), fact)
-            .help("a PEM file with the server's CERTIFICATE first, then those it was signed with")
-    };
-    let chain: Result<Vec<_>, _> = match CertificateDer::pem_file_iter(&files.certificate) {
-        Ok(certificates) => certificates.collect(),
-        Err(error) => Err(error),
-    };
-    match chain {
-        Ok(chain) if chain.is_empty() => Err(wrong("there is none in the file".to_owned())),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(wrong(said(&error))),
-    }
-}
-
-fn said(error: &pem::Error) -> String {
-    match error {
-        pem::Error::Io(error) => error.to_string(),
-        pem::Error::NoItemsFound => "there is none in the file".to_owned(),
-        other => other.to_string(),
     }
 }
 
@@ -145,16 +92,5 @@ mod tests {
 
         certificate.replace_by(&Certificate::read(&two).unwrap());
         assert_ne!(former.cert, certificate.current.load_full().cert);
-    }
-
-    #[test]
-    fn both_files_are_complained_about_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let one = write_pair(dir.path(), "one");
-        let swapped = TlsFiles { certificate: one.key_file, key_file: dir.path().join("missing.key"), ..one };
-        let problems = Certificate::read(&swapped).unwrap_err();
-        assert_eq!(problems.len(), 2);
-        assert_eq!(problems[0].fact, "cannot read the certificate of [tls.dns]: there is none in the file");
-        assert!(problems[1].fact.contains("No such file"), "{}", problems[1].fact);
     }
 }
