@@ -22,6 +22,7 @@ pub mod framing;
 pub mod given;
 pub mod listener;
 pub mod meter;
+pub mod proxies;
 pub mod proxy_protocol;
 pub mod pulse;
 pub mod query_line;

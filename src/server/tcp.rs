@@ -5,14 +5,12 @@
 //! patience and zone transfers (RFC 9103); hickory-server has none of these for it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,8 +28,7 @@ use crate::server::connection::Patience;
 use crate::server::connection::concerns_one_connection;
 use crate::server::counters::Counters;
 use crate::server::counters::Tally;
-use crate::server::proxy_protocol;
-use crate::server::proxy_protocol::Heard;
+use crate::server::proxies::Proxies;
 
 /// From the connection to its first query, TLS handshake and PROXY header each apart: clients connect because they have
 /// a query at hand (RFC 7766 section 6.2.3 lets a server be short with those that do not).
@@ -51,7 +48,7 @@ pub struct Limits {
     /// How long clients may take.
     pub patience: Patience,
     /// Peers that must send a PROXY header and are believed.
-    pub proxies: Vec<IpNet>,
+    pub proxies: Proxies,
     /// How long connections may finish what they began when the server stops.
     pub drain: Duration,
 }
@@ -59,7 +56,6 @@ pub struct Limits {
 impl Limits {
     /// What `[server]` says.
     pub fn of(settings: &ServerSettings) -> Self {
-        let network = |(address, prefix): &(IpAddr, u8)| IpNet::new(*address, *prefix).ok();
         Limits {
             connections: settings.tcp_connections_max,
             connections_per_client: settings.tcp_connections_per_client_max,
@@ -68,14 +64,9 @@ impl Limits {
                 idle: settings.tcp_idle,
                 write: WRITE_TIME,
             },
-            proxies: settings.proxy_protocol_from.iter().filter_map(network).collect(),
+            proxies: Proxies::of(&settings.proxy_protocol_from),
             drain: settings.stop_timeout,
         }
-    }
-
-    fn is_proxy(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.proxies.iter().any(|network| network.contains(&peer))
     }
 }
 
@@ -205,12 +196,7 @@ impl<A: Answer> StreamServer<A> {
 
     async fn converse(&self, mut stream: TcpStream, peer: SocketAddr, limits: &Limits) -> Result<Ending, Refusal> {
         let patience = limits.patience;
-        let client = if limits.is_proxy(peer.ip()) {
-            let header = timeout(patience.first_query, read_proxy_header(&mut stream));
-            header.await.map_err(|_| Refusal::slow("PROXY header"))??.unwrap_or(peer)
-        } else {
-            peer
-        };
+        let client = limits.proxies.client(&mut stream, peer, patience.first_query).await?;
         let admission = &self.streams.admission;
         let _slot = admission.enter_as(client.ip(), limits.connections_per_client).ok_or(Refusal::TooMany)?;
         let conversation = Conversation {
@@ -225,7 +211,7 @@ impl<A: Answer> StreamServer<A> {
             return Ok(conversation.run(stream).await);
         };
         let handshake = timeout(patience.first_query, tls.accept(stream)).await;
-        let stream = handshake.map_err(|_| Refusal::slow("TLS handshake"))?.map_err(Refusal::NoClient)?;
+        let stream = handshake.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time"))??;
         Ok(conversation.run(stream).await)
     }
 }
@@ -238,29 +224,8 @@ enum Refusal {
     NoClient(io::Error),
 }
 
-impl Refusal {
-    fn slow(what: &str) -> Self {
-        Refusal::NoClient(io::Error::new(io::ErrorKind::TimedOut, format!("no {what} in time")))
-    }
-}
-
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Refusal::NoClient(error)
-    }
-}
-
-/// Reads a PROXY header and not one byte of what follows.
-async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
-    let mut bytes = Vec::new();
-    loop {
-        match proxy_protocol::read(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
-            Heard::Whole { client, .. } => return Ok(client),
-            Heard::Partial(missing) => {
-                if stream.take(missing as u64).read_buf(&mut bytes).await? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-        }
     }
 }
