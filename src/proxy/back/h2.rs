@@ -16,7 +16,7 @@ use http::header;
 use crate::proxy::back::Answer;
 use crate::proxy::back::BackFault;
 use crate::proxy::back::Extent;
-use crate::proxy::h2_connection::Streams;
+use crate::proxy::upstream::h2_connections::Streams;
 use crate::proxy::outgoing::Outgoing;
 use std::future::Future;
 use std::pin::Pin;

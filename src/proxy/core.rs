@@ -1,0 +1,229 @@
+//! All that one core needs to serve requests, and nothing that another core writes.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::Weak;
+
+use arc_swap::ArcSwap;
+
+use crate::balance::key::next_draw;
+use crate::balance::live_pools::LivePool;
+use crate::balance::live_pools::LivePools;
+use crate::model::Moment;
+use crate::model::PoolId;
+use crate::proxy::buffers::Buffers;
+use crate::proxy::deadline::Deadlines;
+use crate::proxy::upstream::connect::Way;
+use crate::proxy::upstream::endpoint::Endpoint;
+use crate::proxy::upstream::pool::Look;
+use crate::proxy::upstream::pool::Pool;
+use crate::proxy::upstream::queue::Queues;
+use crate::proxy::upstream_tls::ClientTls;
+use crate::regional::pool::PoolPlan;
+use crate::runtime::clock::Clock;
+use crate::runtime::swap::Published;
+use crate::runtime::swap::Reader;
+use crate::snapshot::Snapshot;
+use crate::world::World;
+
+/// What all cores share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What time it is.
+    pub clock: Clock,
+    /// Where the world is.
+    pub published: Arc<Published>,
+    /// How many cores serve.
+    pub cores: u32,
+    /// Those who wait.
+    pub queues: Queues,
+    /// How pools are spoken to in TLS, by their names; changed before the snapshot that needs it.
+    pub tls: ArcSwap<HashMap<Arc<str>, Arc<ClientTls>>>,
+    /// The snapshot that `live` was made for, and it.
+    live: Mutex<(Weak<Snapshot>, Arc<LivePools>)>,
+}
+
+impl Shared {
+    /// For so many cores.
+    pub fn new(clock: Clock, published: Arc<Published>, cores: u32) -> Self {
+        Shared { clock, published, cores, queues: Queues::default(), tls: ArcSwap::default(), live: Mutex::default() }
+    }
+
+    /// What requests tell of the endpoints of a snapshot: made by the first core that sees it.
+    pub fn live(&self, snapshot: &Arc<Snapshot>) -> Arc<LivePools> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.0.as_ptr() != Arc::as_ptr(snapshot) {
+            let is_proxied = |id: PoolId| snapshot.regional.pool(id).is_some();
+            let pools = LivePools::of(&snapshot.model, is_proxied, &live.1);
+            *live = (Arc::downgrade(snapshot), Arc::new(pools));
+        }
+        live.1.clone()
+    }
+
+    /// Once a second, by one of the cores.
+    pub fn tick(&self, now: Moment) {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        live.tick(now);
+    }
+}
+
+/// One core.
+#[derive(Debug)]
+pub struct Core {
+    /// Its number.
+    pub number: u32,
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    /// Those of its connections.
+    pub deadlines: Deadlines,
+    /// Spare room.
+    pub buffers: Buffers,
+    reader: RefCell<Reader>,
+    view: RefCell<Option<Rc<View>>>,
+    looks: Cell<u64>,
+    draw: Cell<u64>,
+    endpoints: RefCell<HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>>,
+}
+
+/// The world as a request sees it, with this core's pools.
+#[derive(Debug)]
+pub struct View {
+    /// Which look it is.
+    number: u64,
+    /// The world.
+    pub world: Arc<World>,
+    pools: Rc<[Option<Rc<Pool>>]>,
+}
+
+impl View {
+    /// A pool that a listener reaches.
+    #[inline]
+    pub fn pool(&self, id: PoolId) -> Option<&Rc<Pool>> {
+        self.pools.get(id.index())?.as_ref()
+    }
+
+    /// What choices go by.
+    pub fn look(&self) -> Look<'_> {
+        Look { number: self.number, health: &self.world.health }
+    }
+}
+
+impl Core {
+    /// The core of that number; `draw` begins its random numbers.
+    pub fn new(number: u32, shared: Arc<Shared>, draw: u64) -> Self {
+        let reader = RefCell::new(shared.published.reader());
+        let deadlines = Deadlines::default();
+        deadlines.sweep(shared.clock.now());
+        Core {
+            number,
+            shared,
+            deadlines,
+            buffers: Buffers::default(),
+            reader,
+            view: RefCell::default(),
+            looks: Cell::default(),
+            draw: Cell::new(draw),
+            endpoints: RefCell::default(),
+        }
+    }
+
+    /// Now.
+    #[inline]
+    pub fn now(&self) -> Moment {
+        self.shared.clock.now()
+    }
+
+    /// Random bits.
+    #[inline]
+    pub fn draw(&self) -> u64 {
+        let draw = next_draw(self.draw.get());
+        // SplitMix64: the state goes on by itself, the draw is its hash.
+        self.draw.set(self.draw.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+        draw
+    }
+
+    /// The world of this moment.
+    #[inline]
+    pub fn view(&self) -> Rc<View> {
+        let mut reader = self.reader.borrow_mut();
+        let world = reader.world();
+        match &*self.view.borrow() {
+            Some(view) if Arc::ptr_eq(&view.world, world) => return view.clone(),
+            _ => {}
+        }
+        self.look_again(world.clone())
+    }
+
+    #[cold]
+    fn look_again(&self, world: Arc<World>) -> Rc<View> {
+        let former = self.view.borrow().clone();
+        let same = former.filter(|view| Arc::ptr_eq(&view.world.snapshot, &world.snapshot));
+        let pools = same.map_or_else(|| self.make_pools(&world), |view| view.pools.clone());
+        let number = self.looks.get() + 1;
+        self.looks.set(number);
+        let view = Rc::new(View { number, world, pools });
+        *self.view.borrow_mut() = Some(view.clone());
+        view
+    }
+
+    fn make_pools(&self, world: &World) -> Rc<[Option<Rc<Pool>>]> {
+        let live = self.shared.live(&world.snapshot);
+        let mut pools: Vec<Option<Rc<Pool>>> = vec![None; world.snapshot.model.pools.len()];
+        let mut wanted = HashMap::new();
+        for (id, plan) in world.snapshot.regional.pools() {
+            if let Some(live) = live.pool(id) {
+                pools[id.index()] = Some(Rc::new(self.make_pool(plan, live, &mut wanted)));
+            }
+        }
+        let former = self.endpoints.replace(wanted);
+        let kept = self.endpoints.borrow();
+        for (key, endpoint) in former {
+            if !kept.get(&key).is_some_and(|kept| Rc::ptr_eq(kept, &endpoint)) {
+                endpoint.retire();
+            }
+        }
+        pools.into()
+    }
+
+    fn make_pool(
+        &self,
+        plan: &Arc<PoolPlan>,
+        live: &Arc<LivePool>,
+        wanted: &mut HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>,
+    ) -> Pool {
+        let tls = self.shared.tls.load().get(&plan.name).cloned().filter(|_| plan.upstream.tls.is_some());
+        let former = self.endpoints.borrow();
+        let endpoints = plan.members.iter().zip(live.members()).map(|(member, live)| {
+            let key = (plan.name.clone(), member.address);
+            let way = Way {
+                speaks: plan.upstream.speaks,
+                tls: tls.as_ref().map(|tls| (tls.clone(), tls.endpoint(member.address.ip()))),
+                patience: plan.upstream.connect_timeout,
+            };
+            // What is reached in another way is another endpoint, whose connections are not to be mixed.
+            let known = former.get(&key).filter(|known| known.way.is_same(&way) && Arc::ptr_eq(&known.live, live));
+            let endpoint = known.cloned().unwrap_or_else(|| Rc::new(Endpoint::new(member.address, live.clone(), way)));
+            wanted.insert(key, endpoint.clone());
+            endpoint
+        });
+        let endpoints: Box<[Rc<Endpoint>]> = endpoints.collect();
+        let queue = self.shared.queues.of(&plan.name);
+        Pool::new(plan.clone(), endpoints, live.clone(), queue, (self.number, self.shared.cores))
+    }
+
+    /// Once a second: connections that have waited too long, and those that endpoints have closed.
+    pub fn close_idle(&self, now: Moment) {
+        let view = self.view();
+        for pool in view.pools.iter().flatten() {
+            for endpoint in &pool.endpoints {
+                endpoint.close_idle(pool.plan.upstream.idle_timeout, now);
+            }
+        }
+    }
+}

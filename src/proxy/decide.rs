@@ -1,0 +1,215 @@
+//! What becomes of a request: refused, answered here, or sent to a pool, and then how.
+//!
+//! No socket and no waiting: `explain` asks the same function.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::header;
+
+use crate::balance::key::ClientKey;
+use crate::model::PoolId;
+use crate::model::Underscores;
+use crate::proxy::asked::Asked;
+use crate::proxy::client::Client;
+use crate::proxy::outgoing::Outgoing;
+use crate::regional::front::Front;
+use crate::route::client;
+use crate::route::cookies;
+use crate::route::forwarded;
+use crate::route::forwarded::Hop;
+use crate::route::head::Head;
+use crate::route::hop_by_hop;
+use crate::route::hop_by_hop::wants_trailers;
+use crate::route::keyed;
+use crate::route::plan::ActionPlan;
+use crate::route::refusal::Refusal;
+use crate::route::strict;
+use crate::route::strict::Parsed;
+use crate::route::template::Values;
+use crate::route::upgrade::Upgrade;
+
+/// What is known of a request that may pass, to the end of it.
+#[derive(Debug)]
+pub struct Known {
+    /// Lower case, without port.
+    pub host: String,
+    /// In its one form, as it was routed.
+    pub path: String,
+    /// As it came.
+    pub query: Option<String>,
+    /// The client, behind proxies that are trusted.
+    pub client: IpAddr,
+    /// Its identifier.
+    pub request_id: HeaderValue,
+    /// The place of its route.
+    pub route: Option<usize>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may not pass.
+    Refused(Refusal),
+    /// The certificate that the client was shown is not of this host: it should come by another connection (RFC 9110 section
+    /// 15.5.20).
+    Misdirected,
+    /// No route is for it.
+    NoRoute(Known),
+    /// The client is sent elsewhere.
+    Redirected(Known, StatusCode, HeaderValue),
+    /// We answer.
+    Answered(Known, StatusCode, String),
+    /// It goes to a pool.
+    Forwarded(Box<Forwarded>),
+}
+
+/// A request that goes to a pool.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// What is known of it.
+    pub known: Known,
+    /// The pool its route names for this client.
+    pub pool: PoolId,
+    /// What is sent there.
+    pub outgoing: Outgoing,
+    /// The value of its sticky cookie.
+    pub sticky: Option<Vec<u8>>,
+    /// The head as it was routed, for keys: of pools that hash.
+    pub key_of: Keys,
+}
+
+/// What pools that hash may go by; worked out before the headers are changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// Of the route's own pool.
+    pub key: u64,
+}
+
+/// Decides. `key` works out the key of a pool from the head and the client, where it needs one.
+pub fn decide(
+    front: &Front,
+    client: &Client,
+    asked: &mut Asked,
+    draw: u64,
+    key: impl FnOnce(PoolId, &Head<'_>, IpAddr) -> u64,
+) -> Decision {
+    if front.http().underscores == Underscores::Drop {
+        hop_by_hop::drop_underscores(&mut asked.headers);
+    }
+    let protocol = asked.protocol.as_deref();
+    let Asked { method, uri, version, headers, .. } = &*asked;
+    let parsed = Parsed { method, uri, version: *version, headers, protocol };
+    let admitted = match strict::check(&parsed, &front.rules()) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Decision::Refused(refusal),
+    };
+    let host = &*admitted.authority.host;
+    if client.tls.as_ref().is_some_and(|tls| !tls.presented.covers(host)) {
+        return Decision::Misdirected;
+    }
+    let query = uri.query();
+    let address = client::address(client.peer.ip(), headers, &front.http().trusted_proxies);
+    let head = Head { host, path: &admitted.path, query, method, headers };
+    let found = front.plan.find_at(&head);
+    let upgrade = match admitted.upgrade {
+        Upgrade::None => None,
+        Upgrade::To(protocol) => Some(protocol.to_ascii_lowercase()),
+    };
+    let chosen = found.and_then(|(_, route)| route.pool(&head, address));
+    let key = chosen.map_or(0, |pool| key(pool, &head, address));
+    let sticky = found.and_then(|(_, route)| cookies::value(headers, route.sticky.as_deref()?)).map(<[u8]>::to_vec);
+    let (host, path) = (host.to_owned(), admitted.path.clone().into_owned());
+    let query = query.map(str::to_owned);
+    let has_authority_in_target = uri.authority().is_some();
+    let authority = match (has_authority_in_target, headers.get(header::HOST)) {
+        (false, Some(host)) => host.clone(),
+        _ => match HeaderValue::from_str(uri.authority().map_or(host.as_str(), |authority| authority.as_str())) {
+            Ok(authority) => authority,
+            Err(_) => return Decision::Refused(Refusal::HostMalformed),
+        },
+    };
+    let request_id = forwarded::request_id(&mut asked.headers, client.is_trusted, draw);
+    let known = Known { host, path, query, client: address, request_id, route: found.map(|(at, _)| at) };
+    let Some((_, route)) = found else { return Decision::NoRoute(known) };
+    let values = values(&known, front.scheme);
+    match &route.action {
+        ActionPlan::Respond { status, body } => {
+            let (status, body) = (*status, body.clone());
+            return Decision::Answered(known, status, body);
+        }
+        ActionPlan::Redirect { .. } => {
+            return match route.location(&values) {
+                Some((status, location)) => Decision::Redirected(known, status, location),
+                // What came out of the template cannot stand in a header: the client's doing.
+                None => Decision::Refused(Refusal::Path(crate::route::path::PathFault::Control)),
+            };
+        }
+        ActionPlan::Forward { .. } => {}
+    }
+    let Some(pool) = chosen else { return Decision::NoRoute(known) };
+    let path = match route.backend_path(&values, front.http().paths) {
+        None => known.path.clone(),
+        Some(Ok(path)) => path,
+        Some(Err(fault)) => return Decision::Refused(Refusal::Path(fault)),
+    };
+    let mut headers = std::mem::take(&mut asked.headers);
+    let has_trailers = wants_trailers(&headers);
+    prepare(&mut headers, &authority, client, front, address);
+    route.edit_request(&mut headers, &values);
+    let outgoing = Outgoing {
+        method: if asked.protocol.is_some() { Method::GET } else { asked.method.clone() },
+        path,
+        query: known.query.clone(),
+        authority,
+        scheme: front.scheme,
+        headers,
+        extent: asked.extent,
+        upgrade,
+        says_empty: matches!(asked.method, Method::POST | Method::PUT | Method::PATCH),
+        has_trailers,
+    };
+    Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key_of: Keys { key } }))
+}
+
+/// What templates are filled with.
+pub fn values<'a>(known: &'a Known, scheme: &'a str) -> Values<'a> {
+    Values {
+        scheme,
+        host: &known.host,
+        path: &known.path,
+        query: known.query.as_deref(),
+        client: known.client,
+        request_id: known.request_id.to_str().unwrap_or_default(),
+        captures: &[],
+    }
+}
+
+/// The headers that the backend sees, before the operator's changes.
+fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, client: &Client, front: &Front, address: IpAddr) {
+    hop_by_hop::strip(headers);
+    if let Some(cookies) = cookies::joined(headers) {
+        headers.insert(header::COOKIE, cookies);
+    }
+    let hop = Hop {
+        peer: client.peer.ip(),
+        is_trusted: client.is_trusted,
+        client: address,
+        scheme: front.scheme,
+        authority: authority.to_str().unwrap_or_default(),
+    };
+    forwarded::announce(headers, &hop);
+}
+
+/// The key of a client for a bound on its rate.
+pub fn rate_key(address: IpAddr) -> u64 {
+    ClientKey::new(0, address, if address.is_ipv4() { 32 } else { 64 }).constant()
+}
+
+/// The key of a request for a pool that hashes.
+pub fn pool_key(plan: &crate::regional::pool::PoolPlan, head: &Head<'_>, client: IpAddr) -> u64 {
+    if plan.method.is_keyed() { keyed::key(&plan.upstream.keyed_on, head, client, plan.service) } else { 0 }
+}

@@ -1,0 +1,221 @@
+//! Which endpoint of a pool gets this request? One core's answer.
+//!
+//! Who may be chosen ([`Standing`]) is worked out when something has changed: a new world, a breaker, the end of a rest, a weight
+//! that grows. Requests only read it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::ask::Load;
+use crate::balance::ask::TRIES_MAX;
+use crate::balance::balancer::Balancer;
+use crate::balance::live_pools::LivePool;
+use crate::balance::retry_budget::LEAST_PER_SECOND;
+use crate::balance::retry_budget::RetryBudget;
+use crate::balance::standing::Pick;
+use crate::balance::standing::Standing;
+use crate::balance::window::BUCKETS;
+use crate::health::table::HealthTable;
+use crate::model::Moment;
+use crate::proxy::upstream::endpoint::Endpoint;
+use crate::proxy::upstream::endpoint::InFlight;
+use crate::proxy::upstream::queue::Queue;
+use crate::regional::members;
+use crate::regional::members::Seen;
+use crate::regional::pool::PoolPlan;
+
+/// How often weights that grow are worked out anew.
+const GROWING: Duration = Duration::from_millis(250);
+
+/// A pool as one core knows it.
+#[derive(Debug)]
+pub struct Pool {
+    /// What was meant.
+    pub plan: Arc<PoolPlan>,
+    /// In the plan's order.
+    pub endpoints: Box<[Rc<Endpoint>]>,
+    /// What all cores know of them.
+    pub live: Arc<LivePool>,
+    /// Those who wait.
+    pub queue: Rc<Arc<Queue>>,
+    balancer: RefCell<Balancer>,
+    budget: RefCell<RetryBudget>,
+    fresh: RefCell<Option<Fresh>>,
+    core: u32,
+}
+
+/// Who may be chosen, and how long that holds.
+#[derive(Debug)]
+struct Fresh {
+    standing: Standing,
+    /// The look at the world it was made with.
+    look: u64,
+    epoch: u64,
+    until: Moment,
+    /// Weights that an operator ordered, of hashed methods.
+    reweighed: bool,
+}
+
+/// What a request says for its choice.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// What keyed choices go by.
+    pub key: u64,
+    /// Random bits.
+    pub draw: u64,
+    /// The endpoint its cookie names.
+    pub sticky: Option<usize>,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub enum Chosen {
+    /// It goes there: the place in the pool.
+    Endpoint(usize, InFlight),
+    /// Everyone who may be chosen is full.
+    AllFull,
+    /// Nobody may be chosen.
+    Nobody,
+}
+
+/// A look at the world: which one it is, and what is believed there.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// Counts the worlds this core has seen.
+    pub number: u64,
+    /// What is believed.
+    pub health: &'a HealthTable,
+}
+
+/// What members carry.
+struct Carried<'a>(&'a [Rc<Endpoint>]);
+
+impl Load for Carried<'_> {
+    #[inline]
+    fn in_flight(&self, member: usize) -> u32 {
+        self.0.get(member).map_or(0, |endpoint| endpoint.live.in_flight())
+    }
+    #[inline]
+    fn latency(&self, member: usize, now: Moment) -> f64 {
+        self.0.get(member).map_or(0.0, |endpoint| endpoint.latency_micros(now))
+    }
+}
+
+impl Pool {
+    /// For one of so many cores.
+    pub fn new(plan: Arc<PoolPlan>, endpoints: Box<[Rc<Endpoint>]>, live: Arc<LivePool>, queue: Arc<Queue>, (core, cores): (u32, u32)) -> Self {
+        let balancer = Balancer::new(plan.method.clone(), core);
+        let least = (LEAST_PER_SECOND * BUCKETS as u32 / cores.max(1)).max(1);
+        let budget = RetryBudget::new(plan.upstream.retry_percent, least);
+        Pool {
+            endpoints,
+            live,
+            queue: Rc::new(queue),
+            balancer: RefCell::new(balancer),
+            budget: RefCell::new(budget),
+            fresh: RefCell::default(),
+            plan,
+            core,
+        }
+    }
+
+    /// Whether choices go by a key.
+    pub fn is_keyed(&self) -> bool {
+        self.plan.method.is_keyed()
+    }
+
+    /// A request came.
+    pub fn request(&self, now: Moment) {
+        self.budget.borrow_mut().request(now);
+    }
+
+    /// Whether one more may be tried again.
+    pub fn take_retry(&self, now: Moment) -> bool {
+        self.budget.borrow_mut().take(now)
+    }
+
+    /// Whether it balances over all because too few are up.
+    pub fn panics(&self, look: Look<'_>, now: Moment) -> bool {
+        self.with_standing(look, now, Standing::panics)
+    }
+
+    /// Chooses; `tried` are those that had this request before.
+    pub fn choose(&self, look: Look<'_>, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
+        self.with_standing(look, now, |standing| self.choose_of(standing, tried, wish, now))
+    }
+
+    fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
+        let stays = wish.sticky.filter(|at| standing.may_stay(*at) && !tried.contains(&(*at as u32)));
+        if let Some(at) = stays.filter(|at| self.has_room(*at) && self.endpoints[*at].live.ask(now)) {
+            return self.taken(at);
+        }
+        // Those that are full are passed over as if they had been tried.
+        let mut passed = [0u32; TRIES_MAX + FULL_MAX];
+        let mut count = tried.len().min(TRIES_MAX);
+        passed[..count].copy_from_slice(&tried[..count]);
+        let mut is_full = false;
+        while count < passed.len() {
+            let pick = Pick { tried: &passed[..count], load: &Carried(&self.endpoints), key: wish.key, draw: wish.draw, now };
+            let Some(at) = standing.pick(&mut self.balancer.borrow_mut(), &pick) else { break };
+            let has_room = self.has_room(at);
+            if has_room && self.endpoints[at].live.ask(now) {
+                return self.taken(at);
+            }
+            is_full |= !has_room;
+            passed[count] = at as u32;
+            count += 1;
+        }
+        if is_full { Chosen::AllFull } else { Chosen::Nobody }
+    }
+
+    fn taken(&self, at: usize) -> Chosen {
+        Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone(), self.queue.clone()))
+    }
+
+    fn has_room(&self, at: usize) -> bool {
+        self.endpoints[at].live.in_flight() < self.plan.upstream.requests_max
+    }
+
+    fn with_standing<T>(&self, look: Look<'_>, now: Moment, then: impl FnOnce(&Standing) -> T) -> T {
+        let mut fresh = self.fresh.borrow_mut();
+        let epoch = self.live.epoch();
+        let holds = |fresh: &Fresh| fresh.look == look.number && fresh.epoch == epoch && now < fresh.until;
+        match &mut *fresh {
+            Some(fresh) if holds(fresh) => then(&fresh.standing),
+            fresh => {
+                let was_reweighed = fresh.as_ref().is_some_and(|fresh| fresh.reweighed);
+                then(&fresh.insert(self.look_again(look, epoch, was_reweighed, now)).standing)
+            }
+        }
+    }
+
+    #[cold]
+    fn look_again(&self, look: Look<'_>, epoch: u64, was_reweighed: bool, now: Moment) -> Fresh {
+        let plan = &self.plan;
+        let seen = |at: usize| {
+            let is_up = look.health.endpoint(plan.members[at].id).usable;
+            Seen { is_admitting: self.live.members()[at].might_admit(now), risen: self.endpoints[at].risen(is_up, now) }
+        };
+        let members = members::now(plan, look.health, seen);
+        for (member, endpoint) in members.iter().zip(&self.endpoints) {
+            if member.is_withdrawn {
+                endpoint.retire();
+            }
+        }
+        let reweighed = look.health.pool(plan.id).reweighed;
+        if self.is_keyed() && (reweighed || was_reweighed) {
+            let weight = |member: &crate::regional::pool::MemberPlan| look.health.weight_ordered(member.id).unwrap_or(member.weight);
+            *self.balancer.borrow_mut() = Balancer::new(plan.reweighed(weight), self.core);
+        }
+        let slow_start = if self.is_keyed() { Duration::ZERO } else { plan.upstream.slow_start };
+        let standing = Standing::of(&members, plan.upstream.panic_percent, slow_start, now);
+        let wakes = self.live.wakes_at().filter(|at| *at > now).unwrap_or(Moment(u64::MAX));
+        let until = if standing.is_growing() { wakes.min(now + GROWING) } else { wakes };
+        Fresh { standing, look: look.number, epoch, until, reweighed }
+    }
+}
+
+/// So many that are full are passed over for one request; a pool with more of them than that is full.
+const FULL_MAX: usize = 24;
