@@ -15,7 +15,7 @@ use crate::server::counters::code_name;
 use crate::server::counts::TRANSPORTS;
 use crate::server::counts::TYPES;
 use crate::server::counts::ZONE_CODES;
-use crate::server::query_log::LogCounts;
+use crate::server::log::LogCounts;
 use crate::steering::Reason;
 use crate::world::World;
 
