@@ -26,6 +26,7 @@
 //!   runtime      the clock, the published world, the keeper (its one writer), files, what is handed to a successor
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       TCP, TLS, HTTP, HTTPS, DNS and gRPC probes
+//!   proxy        the regional tier: what its requests leave behind, in the access log and in numbers
 //!   admin        the admin API, on its socket and over HTTP
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain

@@ -1,3 +1,6 @@
 //! The regional tier: listeners that send each request to an endpoint of a pool.
 
+pub mod access_line;
+pub mod access_log;
 pub mod h1;
+pub mod record;
