@@ -2,5 +2,7 @@
 
 pub mod access_line;
 pub mod access_log;
+pub mod cells;
+pub mod counts;
 pub mod h1;
 pub mod record;
