@@ -28,6 +28,20 @@ pub trait Counted: Send + Sync {
     fn answers(&self) -> Vec<AnswersOf> {
         Vec::new()
     }
+
+    /// What listeners of the regional tier do, by their names; those that nothing is known of are left out.
+    fn proxied(&self) -> HashMap<String, Proxied> {
+        HashMap::new()
+    }
+}
+
+/// What a listener of the regional tier does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proxied {
+    /// Connections of clients that are open.
+    pub connections: u64,
+    /// Requests since the start.
+    pub requests: u64,
 }
 
 /// A page of metrics.

@@ -10,6 +10,7 @@
 //! dns      what was asked and answered
 //! health   what is believed and ordered, and how probes end
 //! config   what is served, and how the last reload ended
+//! proxy    what is proxied
 //! process  what the system says of this process
 //! ```
 
@@ -18,7 +19,9 @@ mod dns;
 mod health;
 mod page;
 mod process;
+mod proxy;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -33,11 +36,16 @@ use tokio::sync::Mutex;
 use crate::admin::counted::AnswersOf;
 use crate::admin::counted::Counted;
 use crate::admin::counted::Exposition;
+use crate::admin::counted::Proxied;
 use crate::metrics::health::Health;
 use crate::metrics::page::Format;
 use crate::metrics::page::Page;
 use crate::metrics::process::Process;
 use crate::model::Moment;
+use crate::proxy::access_log::AccessLog;
+use crate::proxy::cells::ListenerSums;
+use crate::proxy::counts::ProxyCounts;
+use crate::proxy::counts::ProxyTotals;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
 use crate::runtime::reloads::LastReload;
@@ -63,6 +71,8 @@ pub struct Metrics {
     clock: Clock,
     /// Set when queries are taken.
     meter: OnceLock<Meter>,
+    /// Set when requests are taken.
+    proxied: OnceLock<(Arc<ProxyCounts>, Arc<AccessLog>)>,
     /// One page at a time: a page of a large server takes megabytes, and whoever asks for many at once must not make
     /// us hold them all.
     turn: Mutex<()>,
@@ -72,13 +82,20 @@ impl Metrics {
     /// Of this server, whose queries are not taken yet.
     pub fn new(keeper: Handle, answering: &Responding, reloads: Arc<Reloads>, clock: Clock) -> Arc<Self> {
         let (answered, log) = (answering.answered().clone(), answering.query_log().clone());
-        Arc::new(Metrics { keeper, answered, log, reloads, clock, meter: OnceLock::new(), turn: Mutex::default() })
+        let (meter, proxied) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Metrics { keeper, answered, log, reloads, clock, meter, proxied, turn: Mutex::default() })
     }
 
     /// Queries are taken from now on, and counted there.
     pub fn serving(&self, meter: Meter) {
         // It is called once; a second meter would be of the same server.
         let _ = self.meter.set(meter);
+    }
+
+    /// Requests are taken from now on, counted there and logged there.
+    pub fn proxying(&self, counts: Arc<ProxyCounts>, log: Arc<AccessLog>) {
+        // As above.
+        let _ = self.proxied.set((counts, log));
     }
 
     /// A page; `None` when the server is stopping.
@@ -95,6 +112,7 @@ impl Metrics {
             answered: self.answered.clone(),
             log: self.log.clone(),
             meter: self.meter.get().cloned(),
+            proxied: self.proxied.get().cloned().unwrap_or_default(),
             started_at: self.clock.started_at(),
         };
         // An error means that the page could not be made: a defect of ours, or the runtime is ending.
@@ -122,6 +140,13 @@ impl Counted for Metrics {
         });
         named.collect()
     }
+
+    fn proxied(&self) -> HashMap<String, Proxied> {
+        let Some((counts, _)) = self.proxied.get() else { return HashMap::new() };
+        let totals = counts.totals(&self.keeper.published.load().snapshot.model);
+        let of = |sums: ListenerSums| Proxied { connections: sums.connections.now, requests: sums.requests.begun };
+        totals.listeners.into_iter().map(|(name, sums)| (name, of(sums))).collect()
+    }
 }
 
 /// What a page is made of, before the slow part.
@@ -134,6 +159,7 @@ struct Gathering {
     answered: Arc<Answered>,
     log: Arc<QueryLog>,
     meter: Option<Meter>,
+    proxied: (Arc<ProxyCounts>, Arc<AccessLog>),
     started_at: Moment,
 }
 
@@ -142,10 +168,10 @@ impl Gathering {
         let tally = self.meter.as_ref().map(Meter::totals).unwrap_or_default();
         let connections = self.meter.as_ref().map_or(0, Meter::connections);
         let (format, process) = (self.format, Process::look(self.started_at));
-        let totals = self.answered.totals();
+        let (totals, proxied) = (self.answered.totals(), self.proxied.0.totals(&self.world.snapshot.model));
         let mut text = String::with_capacity(64 * 1024);
         let mut ours = Registry::with_prefix(PREFIX);
-        ours.register_collector(Box::new(Gathered { gathering: self, totals, tally, connections }));
+        ours.register_collector(Box::new(Gathered { gathering: self, totals, proxied, tally, connections }));
         encode_registry(&mut text, &ours)?;
         drop(ours);
         let mut everybodys = Registry::default();
@@ -162,6 +188,7 @@ impl Gathering {
 struct Gathered {
     gathering: Gathering,
     totals: Totals,
+    proxied: ProxyTotals,
     tally: Tally,
     connections: usize,
 }
@@ -174,6 +201,8 @@ impl Collector for Gathered {
         dns::write_down(&mut page, world)?;
         dns::write_log(&mut page, log.counts())?;
         health.write(&mut page)?;
+        proxy::write(&mut page, &self.proxied)?;
+        proxy::write_log(&mut page, self.gathering.proxied.1.counts())?;
         config::write(&mut page, world, reload, *ready)
     }
 }
