@@ -158,7 +158,7 @@ pub static ROUTES: &[Route] = &[
         answers::resources::zones),
     route!(GET "/v1/zones/{name}", "One zone.", &[], None, Json(shape::<dto::Zone>()), &[Kind::Unknown],
         answers::resources::zone),
-    route!(GET "/v1/listeners", "Every socket that takes queries.", &[], None,
+    route!(GET "/v1/listeners", "Every socket that takes queries, and every listener of the proxy.", &[], None,
         Json(list::<dto::Listener>()), &[], answers::resources::listeners),
     route!(GET "/v1/overrides", "Every order, planned ones too.", STRETCH, None,
         Json(list::<dto::Override>()), &[Kind::Changed], answers::overrides::list),

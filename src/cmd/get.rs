@@ -75,7 +75,7 @@ pub enum What {
     /// Orders, in force and planned
     #[value(alias = "override")]
     Overrides,
-    /// Sockets that take queries
+    /// Sockets that take queries, and listeners of the proxy
     #[value(alias = "listener")]
     Listeners,
 }
@@ -182,6 +182,20 @@ impl Filtered for Region {
     }
 }
 
+impl Filtered for Listener {
+    const FILTERS: &'static [&'static str] = &["region"];
+    const NAMED: bool = false;
+    fn is_of_pool(&self, _: &str) -> bool {
+        false
+    }
+    fn is_in_region(&self, region: &str) -> bool {
+        self.region.as_deref() == Some(region)
+    }
+    fn stands(&self, _: &str) -> bool {
+        false
+    }
+}
+
 macro_rules! unfiltered {
     ($($kind:ty: $named:literal),*) => {$(
         impl Filtered for $kind {
@@ -200,7 +214,7 @@ macro_rules! unfiltered {
     )*};
 }
 
-unfiltered!(Zone: true, Override: false, Listener: false);
+unfiltered!(Zone: true, Override: false);
 
 async fn show<T>(client: &Client, args: &Args, what: &'static str) -> Result<Exit, Exit>
 where

@@ -6,6 +6,7 @@ use crate::admin::asked::Asked;
 use crate::admin::asked::Said;
 use crate::admin::asked::Stretch;
 use crate::admin::asked::json;
+use crate::admin::counted::Proxied;
 use crate::admin::dto;
 use crate::admin::failure::Failure;
 use crate::admin::failure::Kind;
@@ -15,11 +16,14 @@ use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
 use crate::health::standings::Subject;
 use crate::model::EndpointId;
+use crate::model::Listener;
 use crate::model::Model;
 use crate::model::PoolId;
+use crate::model::Protocol;
 use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
+use crate::server::Listening;
 use crate::steering::pools_of;
 use crate::world::World;
 use crate::zone::tree::Zone;
@@ -200,14 +204,45 @@ fn zone_said(zone: &Zone, world: &World) -> dto::Zone {
 
 /// `GET /v1/listeners`.
 pub(crate) async fn listeners(asked: Asked) -> Said {
-    let said = |socket: &crate::server::Listening| dto::Listener {
+    let world = asked.admin.keeper.published.load();
+    let proxied = asked.admin.counted.as_ref().map(|counted| counted.proxied()).unwrap_or_default();
+    let sockets = asked.admin.listening.load();
+    let mut items: Vec<dto::Listener> = sockets.iter().map(socket_said).collect();
+    items.extend(world.snapshot.model.listeners.iter().map(|listener| listener_said(listener, &world, &proxied)));
+    json(&dto::List { generation: world.generation, items, next: None })
+}
+
+fn socket_said(socket: &Listening) -> dto::Listener {
+    dto::Listener {
         kind: "dns".to_owned(),
         transport: socket.transport.words().to_owned(),
         address: socket.address.to_string(),
+        name: None,
+        region: None,
+        routes: None,
+        connections: None,
+        requests: None,
+    }
+}
+
+fn listener_said(listener: &Listener, world: &World, proxied: &HashMap<String, Proxied>) -> dto::Listener {
+    let (transport, routes) = match &listener.protocol {
+        Protocol::Http(http) => (if http.tls.is_empty() { "HTTP" } else { "HTTPS" }, Some(http.routes.len() as u64)),
+        Protocol::Tcp(_) => ("TCP", None),
+        Protocol::Udp(_) => ("UDP", None),
+        Protocol::TlsPassthrough(_) => ("TLS_PASSTHROUGH", None),
     };
-    let items = asked.admin.listening.load().iter().map(said).collect();
-    let generation = asked.admin.keeper.published.load().generation;
-    json(&dto::List { generation, items, next: None })
+    let counted = proxied.get(&listener.name);
+    dto::Listener {
+        kind: "proxy".to_owned(),
+        transport: transport.to_owned(),
+        address: listener.bind.to_string(),
+        name: Some(listener.name.clone()),
+        region: Some(world.snapshot.model.region(listener.region).name.clone()),
+        routes,
+        connections: counted.map(|counted| counted.connections),
+        requests: counted.map(|counted| counted.requests),
+    }
 }
 
 /// `www.example.com.`, however it was asked for.
@@ -235,4 +270,31 @@ pub(crate) fn vip_named(model: &Model, name: &str) -> Result<VipId, Failure> {
     let name = absolute(name);
     let at = model.vips.iter().position(|vip| vip.name == name);
     at.map(VipId::from).ok_or_else(|| unknown("VIP", &name, "/v1/vips"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::geo::atlas::Atlas;
+    use crate::geo::latency::LatencyTable;
+    use crate::health::table::HealthTable;
+    use crate::proxy::counts::samples::model;
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn a_proxys_listener_says_what_it_does() {
+        let model = Arc::new(model(&["edge", "new"]));
+        let (health, atlas) = (HealthTable::all_up(&model), Arc::new(Atlas::of_networks(&[])));
+        let (snapshot, _) = Snapshot::compile(model, Vec::new(), atlas, &LatencyTable::default()).unwrap();
+        let world = World { snapshot: Arc::new(snapshot), health, generation: 1 };
+        let proxied = HashMap::from([("edge".to_owned(), Proxied { connections: 3, requests: 40 })]);
+        let said = |at: usize| listener_said(&world.snapshot.model.listeners[at], &world, &proxied);
+        let (edge, new) = (said(0), said(1));
+        assert_eq!((&*edge.kind, &*edge.transport, &*edge.address), ("proxy", "HTTP", "192.0.2.10:80"));
+        assert_eq!((edge.region.as_deref(), edge.routes), (Some("here"), Some(2)));
+        assert_eq!((edge.connections, edge.requests), (Some(3), Some(40)));
+        assert_eq!((new.name.as_deref(), new.connections, new.requests), (Some("new"), None, None));
+    }
 }

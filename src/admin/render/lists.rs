@@ -191,13 +191,24 @@ impl Listed for Override {
 }
 
 impl Listed for Listener {
-    const HEADINGS: &'static [&'static str] = &["KIND", "TRANSPORT", "ADDRESS"];
+    const HEADINGS: &'static [&'static str] =
+        &["KIND", "TRANSPORT", "ADDRESS", "NAME", "REGION", ">ROUTES", ">CONNECTIONS", ">REQUESTS"];
 
     fn row(&self, table: &mut Table) {
-        table.row([Cell::from(&self.kind), Cell::from(&self.transport), Cell::from(&self.address)]);
+        let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+        table.row([
+            Cell::from(&self.kind),
+            Cell::from(&self.transport),
+            Cell::from(&self.address),
+            Cell::from(self.name.clone().unwrap_or_default()),
+            Cell::from(self.region.clone().unwrap_or_default()),
+            Cell::from(number(self.routes)),
+            Cell::from(number(self.connections)),
+            Cell::from(number(self.requests)),
+        ]);
     }
 
     fn name(&self) -> String {
-        self.address.clone()
+        self.name.clone().unwrap_or_else(|| self.address.clone())
     }
 }
