@@ -28,7 +28,6 @@ use crate::model::PoolId;
 use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
-use crate::steering::pools_of;
 use crate::world::World;
 
 /// One moment.
@@ -249,7 +248,8 @@ impl Look {
     /// A VIP.
     pub(super) fn vip(&self, id: VipId, shares: &HashMap<String, f64>) -> dto::Vip {
         let (model, vip) = (self.model(), self.model().vip(id));
-        let pools: Vec<dto::VipPool> = pools_of(vip)
+        let pools: Vec<dto::VipPool> = vip
+            .pools()
             .into_iter()
             .map(|id| {
                 let pool = model.pool(id);

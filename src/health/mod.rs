@@ -8,6 +8,7 @@ pub mod probe;
 pub mod forced;
 pub mod names;
 pub mod orders;
+pub mod needed;
 pub mod belief;
 pub mod standings;
 pub mod table;

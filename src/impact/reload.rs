@@ -20,7 +20,6 @@ use crate::model::PoolId;
 use crate::model::Vip;
 use crate::model::VipId;
 use crate::steering::Shares;
-use crate::steering::pools_of;
 use crate::steering::shares;
 use crate::world::World;
 
@@ -329,7 +328,7 @@ fn most_first(a: Extent, b: Extent) -> std::cmp::Ordering {
 /// The addresses that decide where clients go where a VIP lets the family decide; IPv4 unless there are none.
 pub(super) fn family_asked(model: &Model, vip: &Vip) -> Family {
     let any_v4 = || {
-        let pools = pools_of(vip);
+        let pools = vip.pools();
         pools.iter().any(|pool| model.members(*pool).any(|(_, endpoint)| endpoint.address.is_ipv4()))
     };
     if vip.family == FamilyRule::SameRegion || any_v4() { Family::V4 } else { Family::V6 }

@@ -97,4 +97,14 @@ impl Model {
         let range = self.pool(pool).endpoints.clone();
         range.map(|i| (EndpointId(i), &self.endpoints[i as usize]))
     }
+    /// The fallbacks of a pool, in order; a loop (which `config` refuses) ends it.
+    pub fn fallbacks(&self, pool: PoolId) -> Vec<PoolId> {
+        let mut chain = Vec::new();
+        let mut next = self.pool(pool).fallback;
+        while let Some(fallback) = next.filter(|f| *f != pool && !chain.contains(f)) {
+            chain.push(fallback);
+            next = self.pool(fallback).fallback;
+        }
+        chain
+    }
 }

@@ -30,6 +30,29 @@ pub struct Vip {
     pub place: Option<super::Place>,
 }
 
+impl Vip {
+    /// Every pool it names, once, in order.
+    pub fn pools(&self) -> Vec<PoolId> {
+        let mut pools = Vec::new();
+        let mut add = |members: &[Member]| {
+            for member in members {
+                if !pools.contains(&member.pool) {
+                    pools.push(member.pool);
+                }
+            }
+        };
+        match &self.policy {
+            Policy::Geolocation(rules) => rules.iter().for_each(|rule| add(&rule.members)),
+            Policy::Geoproximity(members)
+            | Policy::Latency(members)
+            | Policy::Weighted(members)
+            | Policy::Hash(members)
+            | Policy::Failover(members) => add(members),
+        }
+        pools
+    }
+}
+
 /// How a VIP orders its pools (Route 53's words).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Policy {

@@ -31,7 +31,7 @@ pub use client::Client;
 pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at};
 pub use pick::Keying;
 pub use plan::{Plan, PlanFigures};
-pub use rank::{Group, Ranking, pools_of};
+pub use rank::{Group, Ranking};
 pub use safety::{Judged, Safety};
 pub use shares::{Shares, shares, shares_at};
 pub use trace::{

@@ -140,14 +140,14 @@ fn finished(model: &Model, vip: &Vip, groups: Vec<Group>, fenced: bool) -> Ranki
     let ranked: Vec<PoolId> = ranking.ranked().collect();
     let mut tail: Vec<PoolId> = Vec::new();
     for pool in &ranked {
-        for fallback in fallback_chain(model, *pool) {
+        for fallback in model.fallbacks(*pool) {
             if !ranked.contains(&fallback) && !tail.contains(&fallback) {
                 tail.push(fallback);
             }
         }
     }
     ranking.fallbacks = tail.len();
-    let others = nearest_first(model, &pools_of(vip), ranked.first().copied());
+    let others = nearest_first(model, &vip.pools(), ranked.first().copied());
     for pool in others {
         if !ranked.contains(&pool) && !tail.contains(&pool) {
             tail.push(pool);
@@ -155,38 +155,6 @@ fn finished(model: &Model, vip: &Vip, groups: Vec<Group>, fenced: bool) -> Ranki
     }
     ranking.tail = tail;
     ranking
-}
-
-/// The fallbacks of a pool, in order; a loop (which `config` refuses) ends it.
-pub fn fallback_chain(model: &Model, pool: PoolId) -> Vec<PoolId> {
-    let mut chain = Vec::new();
-    let mut next = model.pool(pool).fallback;
-    while let Some(fallback) = next.filter(|f| *f != pool && !chain.contains(f)) {
-        chain.push(fallback);
-        next = model.pool(fallback).fallback;
-    }
-    chain
-}
-
-/// Every pool a VIP names, once, in order.
-pub fn pools_of(vip: &Vip) -> Vec<PoolId> {
-    let mut pools = Vec::new();
-    let mut add = |members: &[Member]| {
-        for member in members {
-            if !pools.contains(&member.pool) {
-                pools.push(member.pool);
-            }
-        }
-    };
-    match &vip.policy {
-        Policy::Geolocation(rules) => rules.iter().for_each(|rule| add(&rule.members)),
-        Policy::Geoproximity(members)
-        | Policy::Latency(members)
-        | Policy::Weighted(members)
-        | Policy::Hash(members)
-        | Policy::Failover(members) => add(members),
-    }
-    pools
 }
 
 /// Pools by the distance of their regions from that of `first`; as declared where that is not known.

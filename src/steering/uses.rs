@@ -11,8 +11,6 @@ use crate::model::PoolId;
 use crate::model::Vip;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
-use crate::steering::rank::fallback_chain;
-use crate::steering::rank::pools_of;
 
 /// A pool set of this size or smaller is looked through from its start, which then is the quickest way.
 const SCANNED_MAX: usize = 8;
@@ -94,8 +92,8 @@ impl Uses {
 
 /// The pools a VIP names, their fallbacks, and the one of the day when all is down.
 fn pools_used(model: &Model, vip: &Vip) -> Vec<PoolId> {
-    let mut pools = pools_of(vip);
-    let fallbacks: Vec<PoolId> = pools.iter().flat_map(|pool| fallback_chain(model, *pool)).collect();
+    let mut pools = vip.pools();
+    let fallbacks: Vec<PoolId> = pools.iter().flat_map(|pool| model.fallbacks(*pool)).collect();
     pools.extend(fallbacks);
     if let WhenAllDown::Pool(pool) = vip.when_all_down {
         pools.push(pool);

@@ -24,7 +24,6 @@ use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
 use crate::server::Listening;
-use crate::steering::pools_of;
 use crate::world::World;
 use crate::zone::tree::Zone;
 
@@ -73,7 +72,7 @@ pub(crate) async fn pool(asked: Asked) -> Said {
     .await?;
     let (id, members) = members?;
     let uses = |vip: &&crate::model::Vip| {
-        pools_of(vip).contains(&id) || matches!(vip.when_all_down, WhenAllDown::Pool(last) if last == id)
+        vip.pools().contains(&id) || matches!(vip.when_all_down, WhenAllDown::Pool(last) if last == id)
     };
     let vips = look.model().vips.iter().filter(uses).take(VIPS_MAX).map(|vip| vip.name.clone()).collect();
     let members = members.iter().map(|believed| look.endpoint(believed)).collect();
@@ -140,8 +139,8 @@ pub(crate) async fn vips(asked: Asked) -> Said {
     let none = HashMap::new();
     let (items, rest) = stretch.pick(model.vips.len(), |at| {
         let vip = &model.vips[at];
-        let answered = || pools_of(vip).iter().any(|pool| look.world.health.pool(*pool).usable);
-        let wanted = pool.is_none_or(|pool| pools_of(vip).contains(&pool)) && up.is_none_or(|up| answered() == up);
+        let answered = || vip.pools().iter().any(|pool| look.world.health.pool(*pool).usable);
+        let wanted = pool.is_none_or(|pool| vip.pools().contains(&pool)) && up.is_none_or(|up| answered() == up);
         wanted.then(|| look.vip(VipId::from(at), shares.get(&vip.name).unwrap_or(&none)))
     });
     json(&stretch.list(look.world.generation, items, rest)?)

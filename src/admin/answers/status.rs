@@ -26,7 +26,6 @@ use crate::model::EndpointId;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::model::RegionId;
-use crate::steering::pools_of;
 use crate::world::World;
 
 /// Endpoints in trouble on one screen.
@@ -144,7 +143,7 @@ fn vips_down(world: &World) -> usize {
     if (0..model.pools.len()).all(|at| world.health.pool(PoolId::from(at)).usable) {
         return 0;
     }
-    model.vips.iter().filter(|vip| !pools_of(vip).iter().any(|pool| world.health.pool(*pool).usable)).count()
+    model.vips.iter().filter(|vip| !vip.pools().iter().any(|pool| world.health.pool(*pool).usable)).count()
 }
 
 /// Queries since the start; how many each second is their mean over the time since then, or since somebody asked before.
