@@ -14,6 +14,8 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
+use crate::model::StickySecrets;
+
 /// Bytes of the MAC that are kept: 128 bits cannot be guessed (RFC 2104 section 5 asks for at least half of the output).
 const ID_BYTES: usize = 16;
 
@@ -99,6 +101,29 @@ fn find(values: &[[u8; VALUE_LEN]], value: &[u8]) -> Option<usize> {
         }
     }
     found
+}
+
+/// Reads a file of secrets: the current one, and behind it the previous one while nodes change over; each is 32 to 128
+/// hexadecimal digits on a line of its own. Lines that are empty or begin with `#` say nothing.
+///
+/// # Errors
+/// The line, from 1, and what is wrong there; the digits are never repeated.
+pub fn read_secrets(text: &str) -> Result<StickySecrets, (u32, &'static str)> {
+    let said = |(_, line): &(u32, &str)| !line.is_empty() && !line.starts_with('#');
+    let lines: Vec<(u32, &str)> = (1..).zip(text.lines().map(str::trim)).filter(said).collect();
+    match lines[..] {
+        [] => Err((1, "there is no secret")),
+        [current] => Ok(StickySecrets { current: secret(current)?, previous: None }),
+        [current, previous] => Ok(StickySecrets { current: secret(current)?, previous: Some(secret(previous)?) }),
+        [_, _, (line, _), ..] => Err((line, "there are more than two secrets")),
+    }
+}
+
+fn secret((line, digits): (u32, &str)) -> Result<Vec<u8>, (u32, &'static str)> {
+    let nibbles: Option<Vec<u8>> = digits.chars().map(|digit| Some(digit.to_digit(16)? as u8)).collect();
+    let nibbles = nibbles.filter(|nibbles| matches!(nibbles.len(), 32..=128) && nibbles.len() % 2 == 0);
+    let bytes = nibbles.map(|nibbles| nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect());
+    bytes.ok_or((line, "a secret is 32 to 128 hexadecimal digits"))
 }
 
 #[cfg(test)]

@@ -70,6 +70,12 @@ pub const NO_PORT: &str = "E0131";
 pub const NO_FILE: &str = "E0132";
 /// An admin listener that would let anyone in.
 pub const OPEN_DOOR: &str = "E0133";
+/// A route that cannot be served as it is written.
+pub const ROUTE: &str = "E0134";
+/// A path that no request can have, because requests are brought into one form.
+pub const PATH_FORM: &str = "E0135";
+/// A proxy that would balance over everything while DNS still sends clients.
+pub const PANIC: &str = "E0136";
 
 /// Something is defined and never used.
 pub const UNUSED: &str = "W0101";
@@ -87,3 +93,9 @@ pub const NO_WEIGHT: &str = "W0106";
 pub const INCLUDED_TWICE: &str = "W0107";
 /// There is no zone.
 pub const NOTHING_SERVED: &str = "W0108";
+/// A route that an earlier route leaves nothing for.
+pub const ROUTE_SHADOWED: &str = "W0109";
+/// A key that has no effect beside the others.
+pub const NO_EFFECT: &str = "W0110";
+/// Every endpoint is a backup.
+pub const ALL_BACKUPS: &str = "W0111";

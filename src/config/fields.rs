@@ -334,6 +334,11 @@ impl Fields {
         self.take(key)
     }
 
+    /// All that are left, for a table whose keys are names that nobody here knows.
+    pub fn entries(self) -> Vec<(Written<String>, Written<Value>)> {
+        self.left
+    }
+
     /// The tables inside this one by their names, all that are left: `[pool.*]`.
     pub fn named(self, reports: &mut Reports<'_>) -> Vec<(Written<String>, Fields)> {
         let kind = self.what;
@@ -355,7 +360,8 @@ impl<T> Words<T> {
     }
 }
 
-fn into_table(reports: &mut Reports<'_>, what: &str, takes: &str, value: Written<Value>) -> Option<Fields> {
+/// The keys of a value that is a table; anything else is reported.
+pub fn into_table(reports: &mut Reports<'_>, what: &str, takes: &str, value: Written<Value>) -> Option<Fields> {
     match value.value {
         Value::Table(table) => Some(Fields::new(what, value.span, table)),
         other => {
@@ -365,14 +371,21 @@ fn into_table(reports: &mut Reports<'_>, what: &str, takes: &str, value: Written
     }
 }
 
-fn read_list<I, T>(span: Span, items: Vec<I>, mut read: impl FnMut(I) -> Option<Written<T>>) -> List<T> {
+/// Those items of a list that can be read.
+pub fn read_list<I, T>(span: Span, items: Vec<I>, mut read: impl FnMut(I) -> Option<Written<T>>) -> List<T> {
     let written = items.len();
     let items: Vec<_> = items.into_iter().filter_map(&mut read).collect();
     let complete = items.len() == written;
     List { items, span, complete }
 }
 
-fn read_form<T>(reports: &mut Reports<'_>, what: &str, form: &Form<T>, value: Written<Value>) -> Option<Written<T>> {
+/// Reads a text of some form; `what` is the key in problems.
+pub fn read_form<T>(
+    reports: &mut Reports<'_>,
+    what: &str,
+    form: &Form<T>,
+    value: Written<Value>,
+) -> Option<Written<T>> {
     let Value::Text(text) = &value.value else {
         let as_text = if form.what.starts_with("a text") { "" } else { " as a text" };
         let takes = format!("{}{as_text}, as in `{}`", form.what, form.example);

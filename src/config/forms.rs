@@ -36,7 +36,8 @@ pub struct Wrong {
     pub help: Option<String>,
 }
 
-fn wrong<T>(why: impl Into<String>, help: impl Into<String>) -> Result<T, Wrong> {
+/// Why not, and the way out.
+pub(super) fn wrong<T>(why: impl Into<String>, help: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong { why: why.into(), help: Some(help.into()) })
 }
 
@@ -49,6 +50,9 @@ pub const DURATION: Form<Duration> =
 /// `"192.0.2.1:53"`, `"[::]:53"`.
 pub const SOCKET: Form<SocketAddr> =
     Form { what: "a socket address", code: codes::ADDRESS, example: "\"192.0.2.1:53\"", read: socket };
+/// `"192.0.2.1:443"`, `"[::]:443"`: where HTTP is spoken.
+pub const BIND: Form<SocketAddr> =
+    Form { what: "a socket address", code: codes::ADDRESS, example: "\"192.0.2.1:443\"", read: bind };
 /// `"192.0.2.1"`, `"2001:db8::1"`: one host.
 pub const HOST_ADDRESS: Form<IpAddr> =
     Form { what: "an endpoint's address", code: codes::ADDRESS, example: "\"192.0.2.10\"", read: host_address };
@@ -131,6 +135,15 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 fn socket(text: &str) -> Result<SocketAddr, Wrong> {
+    socket_of(text, 53)
+}
+
+fn bind(text: &str) -> Result<SocketAddr, Wrong> {
+    socket_of(text, 443)
+}
+
+/// A socket; `usual` is the port that is proposed where none is written.
+fn socket_of(text: &str, usual: u16) -> Result<SocketAddr, Wrong> {
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return match socket.ip() {
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
@@ -145,7 +158,7 @@ fn socket(text: &str) -> Result<SocketAddr, Wrong> {
         return wrong("IPv6 needs brackets", format!("write `[{ip}]:{port}`"));
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return wrong("the port is missing", format!("write `{}`", SocketAddr::new(ip, 53)));
+        return wrong("the port is missing", format!("write `{}`", SocketAddr::new(ip, usual)));
     }
     if let Some((host, port)) = text.rsplit_once(':') {
         if host.is_empty() || host == "*" {
@@ -153,10 +166,12 @@ fn socket(text: &str) -> Result<SocketAddr, Wrong> {
         }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.parse::<IpAddr>().is_ok() {
-            return wrong("the port is not a number up to 65535", "write `ADDRESS:PORT`, as in `192.0.2.1:53`");
+            let help = format!("write `ADDRESS:PORT`, as in `192.0.2.1:{usual}`");
+            return wrong("the port is not a number up to 65535", help);
         }
     }
-    wrong("names are not looked up", "write `ADDRESS:PORT`, as in `192.0.2.1:53` or `[2001:db8::1]:53`")
+    let help = format!("write `ADDRESS:PORT`, as in `192.0.2.1:{usual}` or `[2001:db8::1]:{usual}`");
+    wrong("names are not looked up", help)
 }
 
 const ADDRESS_HELP: &str = "write one address, as in `192.0.2.10` or `2001:db8::10`";
@@ -378,6 +393,7 @@ mod tests {
         assert_eq!(socket("[::]:53").unwrap(), "[::]:53".parse().unwrap());
         let help = |text| socket(text).unwrap_err().help.unwrap();
         assert_eq!(help("127.0.0.1"), "write `127.0.0.1:53`");
+        assert_eq!(bind("127.0.0.1").unwrap_err().help.unwrap(), "write `127.0.0.1:443`");
         assert_eq!(help("fe80:::53"), "write `[fe80::]:53`");
         assert_eq!(help("2001:db8::1"), "write `[2001:db8::1]:53`");
         assert_eq!(help(":53"), "all addresses are `0.0.0.0:53` and `[::]:53`");

@@ -39,7 +39,7 @@ pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,
     ZoneSettings,
 };
-pub use upstream::{Speaks, Upstream, UpstreamTls};
+pub use upstream::{Speaks, Upstream, UpstreamTls, usual_port};
 pub use vip::{ANSWERS_MAX, Family, FamilyRule, HashGranularity, Member, Policy, Rule, Vip, WhenAllDown};
 
 /// A whole configuration, checked: every name resolved to an id, every default filled in.
@@ -91,6 +91,14 @@ impl Model {
     /// The VIP of that id.
     pub fn vip(&self, id: VipId) -> &Vip {
         &self.vips[id.index()]
+    }
+    /// Whether any route brings clients back to their endpoint.
+    pub fn is_sticky(&self) -> bool {
+        let routes = self.listeners.iter().flat_map(|listener| match &listener.protocol {
+            Protocol::Http(http) => http.routes.as_slice(),
+            _ => &[],
+        });
+        routes.into_iter().any(|route| route.sticky.is_some())
     }
     /// The endpoints of a pool with their ids, in the order they were written.
     pub fn members(&self, pool: PoolId) -> impl Iterator<Item = (EndpointId, &Endpoint)> {

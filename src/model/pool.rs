@@ -92,7 +92,7 @@ pub struct Endpoint {
     pub pool: PoolId,
     /// The address that answers carry and probes go to.
     pub address: IpAddr,
-    /// The port that probes use when the check names none.
+    /// The port that a proxy connects to, [`super::usual_port`] when absent, and that probes use when the check names none.
     pub port: Option<u16>,
     /// Its share in the pool; 0: only when every other is gone.
     pub weight: u32,

@@ -32,6 +32,11 @@ pub struct Upstream {
     pub retry_percent: u32,
 }
 
+/// The port of an endpoint that names none, where a proxy connects to it.
+pub const fn usual_port(has_tls: bool) -> u16 {
+    if has_tls { 443 } else { 80 }
+}
+
 impl Default for Upstream {
     fn default() -> Self {
         Upstream {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
+use crate::balance::sticky;
 use crate::config;
 use crate::config::Sources;
 use crate::dns::cookie;
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::model::Place;
 use crate::model::Problem;
 use crate::model::Severity;
+use crate::model::StickySecrets;
 use crate::model::Token;
 use crate::model::plain_words;
 use crate::runtime::config_files::ConfigFiles;
@@ -74,13 +76,14 @@ pub fn load(path: &Path, serving: Option<&Loaded>) -> Result<Loaded, Box<Refused
     let zones = read_zones(&zone_paths, &mut problems);
     let unread = zones.len() < zone_paths.len() || problems.iter().any(|p| p.code == config::codes::NO_FILE);
     stamps = stamps.and(Stamps::of(zones.iter().flat_map(ZoneFile::files)));
-    if zone_paths.is_empty() && sound {
+    if zone_paths.is_empty() && sound && answers_dns(&model) {
         problems.push(nothing_served(path, &model));
     }
     let atlas = atlas(&model.geo, serving, &stamps).map_err(|more| problems.extend(more)).ok();
     let latency = latency(&model).map_err(|more| problems.extend(more)).ok();
     model.admin.tokens = tokens(&model).map_err(|more| problems.extend(more)).unwrap_or_default();
     model.server.cookie_secrets = cookie_secrets(&model).map_err(|problem| problems.push(problem)).ok();
+    model.proxy.sticky_secrets = sticky_secrets(&model).map_err(|problem| problems.push(problem)).unwrap_or_default();
     let sound = sound && problems.iter().all(|p| p.severity == Severity::Warning);
     let snapshot = match (sound, atlas, latency) {
         (true, Some(atlas), Some(latency)) => Snapshot::compile(Arc::new(model), zones, atlas, &latency),
@@ -129,6 +132,12 @@ fn zone_paths(model: &Model, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Optio
     paths.into_iter().collect()
 }
 
+/// Whether there is a socket that takes queries; a proxy alone has none.
+fn answers_dns(model: &Model) -> bool {
+    let server = &model.server;
+    [&server.listen, &server.dot, &server.doq, &server.doh].into_iter().any(|sockets| !sockets.is_empty())
+}
+
 /// A server without a zone refuses every query, which is hardly what anybody wants.
 fn nothing_served(path: &Path, model: &Model) -> Problem {
     let fact = "there is no zone, so every query is refused";
@@ -145,6 +154,7 @@ fn inputs(model: &Model, sources: &Sources, zones: &[(PathBuf, Option<Name>)]) -
     inputs.extend(zones.iter().map(|(path, _)| path.clone()));
     inputs.extend(model.server.zones_dir.clone());
     inputs.extend(model.server.cookie_secret_file.clone());
+    inputs.extend(model.proxy.sticky_secret_file.clone());
     inputs.extend(model.admin.tokens_file.clone());
     inputs.extend(database_paths(&model.geo).cloned());
     inputs.extend(model.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key_file.clone()]));
@@ -210,11 +220,34 @@ fn cookie_secrets(model: &Model) -> Result<CookieSecrets, Problem> {
 }
 
 fn drawn_secret() -> CookieSecrets {
-    let mut current = [0; 16];
+    CookieSecrets { current: random_bytes(), previous: None }
+}
+
+/// The secrets of sticky cookies: those of the file, else, where a route is sticky, one that this process draws and keeps
+/// over reloads.
+fn sticky_secrets(model: &Model) -> Result<Option<StickySecrets>, Problem> {
+    static DRAWN: OnceLock<[u8; 32]> = OnceLock::new();
+    let Some(path) = &model.proxy.sticky_secret_file else {
+        let drawn = || StickySecrets { current: DRAWN.get_or_init(random_bytes).to_vec(), previous: None };
+        return Ok(model.is_sticky().then(drawn));
+    };
+    const CODE: &str = "E0243";
+    regular(path, CODE)?;
+    let help = "write 64 hexadecimal digits, as from `openssl rand -hex 32`; a second line holds the previous secret";
+    let text = fs::read_to_string(path).map_err(|error| {
+        Problem::error(CODE, Place::file(path), format!("cannot read sticky_secret_file: {}", plain_words(&error)))
+            .help(help)
+    })?;
+    let secrets = sticky::read_secrets(&text);
+    secrets.map(Some).map_err(|(line, fact)| Problem::error(CODE, Place::at(path, line, 0), fact).help(help))
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     // The library of our TLS has the generator for secrets. It does not fail on any system that we run on.
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random.fill(&mut current).expect("the system has random numbers");
-    CookieSecrets { current, previous: None }
+    random.fill(&mut bytes).expect("the system has random numbers");
+    bytes
 }
 
 /// Who may use the admin listener.

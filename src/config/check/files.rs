@@ -33,6 +33,7 @@ pub fn files(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files, mode
     let there = |path: &PathBuf| !gone.contains(path.as_path());
     model.server.zones_dir.take_if(|path| !there(path));
     model.server.cookie_secret_file.take_if(|path| !there(path));
+    model.proxy.sticky_secret_file.take_if(|path| !there(path));
     model.admin.tokens_file.take_if(|path| !there(path));
     model.geo.databases.retain(there);
     model.geo.latency.take_if(|path| !there(path));
@@ -47,10 +48,13 @@ fn named(spec: &Spec) -> Vec<(&'static str, &Written<PathBuf>)> {
     out.extend(spec.geo.latency.iter().map(|path| ("latency table", path)));
     out.extend(spec.zones.iter().filter_map(|zone| zone.file.as_ref()).map(|path| ("zone file", path)));
     out.extend(spec.server.cookie_secret_file.iter().map(|path| ("file of cookie secrets", path)));
+    out.extend(spec.proxy.sticky_secret_file.iter().map(|path| ("file of sticky secrets", path)));
     out.extend(spec.admin.tokens_file.iter().map(|path| ("file of tokens", path)));
     out.extend(spec.tls.iter().filter_map(|tls| tls.value.certificate.as_ref()).map(|path| ("certificate", path)));
     out.extend(spec.tls.iter().filter_map(|tls| tls.value.key_file.as_ref()).map(|path| ("key", path)));
     out.extend(spec.checks.iter().filter_map(|c| c.value.ca_file.as_ref()).map(|path| ("CA file", path)));
+    let upstreams = spec.pools.iter().filter_map(|pool| pool.value.upstream.tls.as_ref());
+    out.extend(upstreams.filter_map(|tls| tls.value.ca_file.as_ref()).map(|path| ("CA file", path)));
     out
 }
 

@@ -3,16 +3,22 @@
 //! One file for each section. Each takes what was written and gives the model's part; what could not be made out has
 //! been reported and is left out or stands at a default, so that the checks after it can go on.
 
+mod access_log;
 mod fallback;
 mod files;
 mod geo;
 mod health_checks;
+mod listeners;
 mod names;
 mod policies;
 mod pools;
 mod query_log;
+mod routes;
 mod server;
+mod sockets;
 mod unused;
+mod upstream;
+mod uses;
 mod vips;
 mod zones;
 
@@ -25,6 +31,8 @@ use super::spec::Spec;
 /// Makes the model. When anything was reported as an error, its ids may point nowhere.
 pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> Model {
     let names = names::Names::of(spec);
+    let mut uses = uses::Uses::none(spec);
+    sockets::sockets(reports, spec);
     let mut model = Model {
         server: server::server(reports, spec, &names),
         geo: geo::geo(reports, spec),
@@ -34,15 +42,21 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
         tls: server::tls(spec),
         admin: server::admin(reports, spec, &names),
         query_log: query_log::query_log(spec),
+        access_log: access_log::access_log(spec),
+        proxy: listeners::proxy(spec),
         ..Model::default()
     };
     pools::pools(reports, spec, &names, &mut model);
-    let uses = vips::vips(reports, spec, &names, &mut model);
+    vips::vips(reports, spec, &names, &mut uses, &mut model);
+    listeners::listeners(reports, spec, &names, &mut uses, &mut model);
     fallback::fallbacks(reports, spec, &names, &mut model);
-    pools::balance_of_answers(reports, spec, &names, &uses);
+    pools::of_answers(reports, spec, &names, &uses);
+    upstream::panics(reports, spec, &names, &uses, &mut model);
     // What a wrong name was meant to use would look unused.
     if !reports.any_error() {
         unused::unused(reports, spec, &names, &uses);
+        upstream::unread(reports, spec, &names, &uses);
+        routes::shadowed(reports, spec);
     }
     files::files(reports, spec, files, &mut model);
     model

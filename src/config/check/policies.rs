@@ -21,7 +21,7 @@ use crate::model::PoolId;
 use crate::model::Rule;
 
 use super::names::Names;
-use super::vips::Uses;
+use super::uses::Uses;
 
 /// Reads the policy of one VIP.
 pub struct Reader<'a, 's> {
@@ -33,7 +33,7 @@ pub struct Reader<'a, 's> {
     pub at: usize,
     /// Every name.
     pub names: &'a Names<'s>,
-    /// What VIPs use.
+    /// Who uses what.
     pub uses: &'a mut Uses,
 }
 
@@ -117,7 +117,7 @@ impl Reader<'_, '_> {
                 misplaced(reports, member, takes, policy);
             }
             let Some(pool) = self.names.pools.resolve(reports, &user, &member.pool) else { continue };
-            self.uses.pool(pool, self.at);
+            self.uses.by_vip(pool, self.at);
             if !seen.insert(pool) {
                 let fact = format!("{user} lists pool `{}` twice", member.pool.value);
                 let help = "list it once".to_owned();

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::codes;
+use crate::config::fields::List;
 use crate::config::reports::Reports;
 use crate::config::source::Span;
 use crate::config::spec::Named;
 use crate::config::spec::Spec;
 use crate::config::spec::pools::ENDPOINTS_MAX;
+use crate::config::spec::pools::Endpoint as EndpointSpec;
 use crate::config::spec::pools::Pool as PoolSpec;
-use crate::model::Balance;
 use crate::model::CheckId;
 use crate::model::CheckKind;
 use crate::model::Endpoint;
@@ -20,9 +22,11 @@ use crate::model::Pool;
 use crate::model::PoolId;
 use crate::model::Region;
 use crate::model::RegionId;
+use crate::model::usual_port;
 
 use super::names::Names;
-use super::vips::Uses;
+use super::upstream;
+use super::uses::Uses;
 
 /// `[region.*]`, in the order they were written.
 pub fn regions(spec: &Spec) -> Vec<Region> {
@@ -37,6 +41,7 @@ pub fn regions(spec: &Spec) -> Vec<Region> {
 
 /// `[pool.*]` and their endpoints, in the order they were written; `fallback` is left to its own file.
 pub fn pools(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &mut Model) {
+    let usual = Arc::default();
     for (at, named) in spec.pools.iter().enumerate() {
         let pool = &named.value;
         let user = format!("pool `{}`", named.name.value);
@@ -48,6 +53,7 @@ pub fn pools(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &
         if let Some(check) = check {
             ports(reports, pool, &model.checks[check]);
         }
+        let own = upstream::upstream(reports, pool);
         model.pools.push(Pool {
             name: named.name.value.clone(),
             region: RegionId::from(region.unwrap_or(0)),
@@ -56,7 +62,7 @@ pub fn pools(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &
             min_healthy: pool.min_healthy.as_ref().map_or(1, |w| w.value as u32),
             fallback: None,
             endpoints: first..model.endpoints.len() as u32,
-            upstream: Arc::default(),
+            upstream: if own == *usual { Arc::clone(&usual) } else { Arc::new(own) },
         });
     }
 }
@@ -72,27 +78,39 @@ fn endpoints(reports: &mut Reports<'_>, named: &Named<PoolSpec>, id: PoolId, mod
         let fact = format!("pool `{}` has more than {ENDPOINTS_MAX} endpoints", named.name.value);
         reports.error(codes::RANGE, list.span, fact);
     }
-    let mut seen: HashMap<IpAddr, Span> = HashMap::new();
+    unique(reports, named, list);
     for item in list.items.iter().take(ENDPOINTS_MAX) {
         let endpoint = &item.value;
-        let address = endpoint.address.value;
-        if let Some(first) = seen.insert(address, endpoint.address.span) {
-            let fact = format!("pool `{}` already has {address}, in {}", named.name.value, reports.place(first));
-            let help = "give one endpoint a larger `weight` instead".to_owned();
-            reports.error(codes::REPEATED, endpoint.address.span, fact).label("second time").help(help);
-        }
         model.endpoints.push(Endpoint {
             pool: id,
-            address,
+            address: endpoint.address.value,
             port: endpoint.port.as_ref().map(|w| w.value as u16),
             weight: endpoint.weight.as_ref().map_or(1, |w| w.value as u32),
-            backup: false,
+            backup: endpoint.backup.as_ref().is_some_and(|w| w.value),
         });
     }
     if list.items.len() > 1 && list.items.iter().all(|e| e.value.weight.as_ref().is_some_and(|w| w.value == 0)) {
         let fact = format!("every endpoint of pool `{}` has weight 0", named.name.value);
         let help = "0 means: only when every other is gone; give at least one a weight".to_owned();
         reports.warning(codes::NO_WEIGHT, list.span, fact).help(help);
+    }
+}
+
+/// Backends often share an address and differ in port. One without a port has the proxy's usual one.
+fn unique(reports: &mut Reports<'_>, named: &Named<PoolSpec>, list: &List<EndpointSpec>) {
+    let usual = usual_port(named.value.upstream.tls.is_some());
+    let mut seen: HashMap<(IpAddr, u16), Span> = HashMap::new();
+    for item in list.items.iter().take(ENDPOINTS_MAX) {
+        let EndpointSpec { address, port, .. } = &item.value;
+        let number = port.as_ref().map_or(usual, |w| w.value as u16);
+        let Some(first) = seen.insert((address.value, number), address.span) else { continue };
+        let what = match port {
+            Some(_) => SocketAddr::new(address.value, number).to_string(),
+            None => address.value.to_string(),
+        };
+        let fact = format!("pool `{}` already has {what}, in {}", named.name.value, reports.place(first));
+        let help = "give one endpoint a larger `weight` instead".to_owned();
+        reports.error(codes::REPEATED, address.span, fact).label("second time").help(help);
     }
 }
 
@@ -124,20 +142,37 @@ fn ports(reports: &mut Reports<'_>, pool: &PoolSpec, check: &crate::model::Healt
     reports.error(codes::NO_PORT, without.span, fact).label("no port").help(help);
 }
 
-/// DNS sees no connections, so what counts them cannot choose its answers.
-pub fn balance_of_answers(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses: &Uses) {
-    for (named, vip) in spec.pools.iter().zip(uses.reached(spec, names)) {
-        let (Some(balance), Some(vip)) = (&named.value.balance, vip) else { continue };
-        let word = match balance.value {
-            Balance::LeastConn => "least_conn",
-            Balance::P2c => "p2c",
-            _ => continue,
-        };
+/// DNS sees no connections, so what counts them cannot choose its answers; and answers carry no port.
+pub fn of_answers(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses: &Uses) {
+    for (named, vip) in spec.pools.iter().zip(uses.answered(spec, names)) {
+        let Some(vip) = vip else { continue };
         let vip = &spec.vips[vip].name.value;
-        let fact = format!("VIP `{vip}` answers from pool `{}`, and DNS cannot balance by `{word}`", named.name.value);
-        reports
-            .error(codes::BALANCE, balance.span, fact)
-            .label("DNS sees no connections")
-            .help("use `weighted`, `round_robin`, `random`, `hash` or `failover`".to_owned());
+        let word = named.value.balance.as_ref().map(|w| (w.value.words(), w));
+        if let Some((word @ ("least_conn" | "p2c"), balance)) = word {
+            let fact =
+                format!("VIP `{vip}` answers from pool `{}`, and DNS cannot balance by `{word}`", named.name.value);
+            reports
+                .error(codes::BALANCE, balance.span, fact)
+                .label("DNS sees no connections")
+                .help("use `weighted`, `round_robin`, `random`, `hash` or `failover`".to_owned());
+        }
+        distinct(reports, named, &vip.to_string());
+    }
+}
+
+fn distinct(reports: &mut Reports<'_>, named: &Named<PoolSpec>, vip: &str) {
+    let mut seen: HashMap<IpAddr, Option<u64>> = HashMap::new();
+    for item in named.value.endpoints.iter().flat_map(|list| &list.items) {
+        let EndpointSpec { address, port, .. } = &item.value;
+        let port = port.as_ref().map(|w| w.value);
+        let Some(before) = seen.insert(address.value, port) else { continue };
+        // The same socket twice has been told.
+        if before == port {
+            continue;
+        }
+        let fact =
+            format!("pool `{}` has {} at two ports, and VIP `{vip}` answers from it", named.name.value, address.value);
+        let help = "list the address once, and make another pool for the proxy".to_owned();
+        reports.error(codes::REPEATED, address.span, fact).label("answers carry no port").help(help);
     }
 }

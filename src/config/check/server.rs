@@ -1,6 +1,5 @@
-//! `[server]`, `[tls.*]` and `[admin]`: sockets that do not collide, certificates where they are needed.
+//! `[server]`, `[tls.*]` and `[admin]`: what was left out, certificates where they are needed.
 
-use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
@@ -22,12 +21,11 @@ use super::names::Names;
 /// `[server]`.
 pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> ServerSettings {
     let server = &spec.server;
-    sockets(reports, server, &spec.admin);
     certificate(reports, server);
     let default = ServerSettings::default();
     let number = |written: &Option<Written<u64>>, default| written.as_ref().map_or(default, |w| w.value as usize);
     ServerSettings {
-        listen: server.listen.as_ref().map_or_else(everywhere, values),
+        listen: server.listen.as_ref().map_or_else(|| unless_told(spec), values),
         zones_dir: server.zones_dir.as_ref().map(|w| w.value.clone()),
         state_dir: server.state_dir.as_ref().map(|w| w.value.clone()),
         udp_workers: number(&server.udp_workers, default.udp_workers),
@@ -54,8 +52,15 @@ pub fn server(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>) -> Serv
     }
 }
 
-/// What a name server does when nobody says where: port 53 of every address.
-fn everywhere() -> Vec<SocketAddr> {
+/// What a name server does when nobody says where: port 53 of every address. A proxy alone, with listeners and nothing that
+/// DNS could say, is no name server.
+fn unless_told(spec: &Spec) -> Vec<SocketAddr> {
+    let server = &spec.server;
+    let has_names = server.zones_dir.is_some() || !spec.zones.is_empty() || !spec.vips.is_empty();
+    let is_encrypted = [&server.dot, &server.doq, &server.doh].iter().any(|list| list.is_some());
+    if !spec.listeners.is_empty() && !has_names && !is_encrypted {
+        return Vec::new();
+    }
     vec![(Ipv4Addr::UNSPECIFIED, 53).into(), (Ipv6Addr::UNSPECIFIED, 53).into()]
 }
 
@@ -119,77 +124,4 @@ fn certificate(reports: &mut Reports<'_>, server: &Server) {
         let help = "add `tls = \"NAME\"` to [server], and a section [tls.NAME]".to_owned();
         reports.error(codes::NO_CERTIFICATE, list.span, fact).help(help);
     }
-}
-
-/// A socket that some key claims, over UDP or over TCP.
-struct Claim<'s> {
-    key: &'static str,
-    udp: bool,
-    socket: &'s Written<SocketAddr>,
-}
-
-/// A socket belongs to one key. `dot` and `doq` may share a port: one is TCP, the other UDP.
-fn sockets(reports: &mut Reports<'_>, server: &Server, admin: &Admin) {
-    let lists = [
-        ("listen", true, &server.listen),
-        ("listen", false, &server.listen),
-        ("dot", false, &server.dot),
-        ("doq", true, &server.doq),
-        ("doh", false, &server.doh),
-    ];
-    let mut claims: Vec<Claim<'_>> = Vec::new();
-    for (key, udp, list) in lists {
-        for socket in list.iter().flat_map(|list| &list.items) {
-            let claim = Claim { key, udp, socket };
-            // Port 0 is a different port each time.
-            let before = claims.iter().find(|c| c.socket.value.port() != 0 && c.udp == udp && overlap(c, &claim));
-            if let Some(before) = before {
-                collision(reports, before, &claim);
-            }
-            claims.push(claim);
-        }
-    }
-    if let Some(socket) = &admin.listen {
-        let claim = Claim { key: "[admin] listen", udp: false, socket };
-        if let Some(before) = claims.iter().find(|c| !c.udp && c.socket.value.port() != 0 && overlap(c, &claim)) {
-            collision(reports, before, &claim);
-        }
-    }
-    let encrypted = [&server.dot, &server.doq, &server.doh].into_iter().flatten().any(|list| !list.items.is_empty());
-    if let Some(listen) = &server.listen
-        && listen.items.is_empty()
-        && listen.complete
-        && !encrypted
-    {
-        let help = "write `listen = [\"0.0.0.0:53\", \"[::]:53\"]`, or leave it out for that".to_owned();
-        reports.error(codes::EMPTY, listen.span, "the server listens nowhere").help(help);
-    }
-}
-
-fn overlap(a: &Claim<'_>, b: &Claim<'_>) -> bool {
-    let (a, b) = (a.socket.value, b.socket.value);
-    let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && one.is_ipv4() == other.is_ipv4();
-    a.port() == b.port() && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
-}
-
-fn collision(reports: &mut Reports<'_>, before: &Claim<'_>, claim: &Claim<'_>) {
-    let (socket, other) = (claim.socket.value, before.socket.value);
-    let transport = if claim.udp { "UDP" } else { "TCP" };
-    if before.key == claim.key {
-        // Both transports of `listen` say the same.
-        if claim.key == "listen" && !claim.udp {
-            return;
-        }
-        if socket == other {
-            let help = "keep one of them".to_owned();
-            reports.error(codes::SOCKET, claim.socket.span, format!("`{socket}` is listed twice")).help(help);
-        } else {
-            let fact = format!("`{socket}` and `{other}` cover one another");
-            reports.warning(codes::COVERED, claim.socket.span, fact).help("keep the wildcard alone".to_owned());
-        }
-        return;
-    }
-    let fact = format!("`{}` claims {transport} socket {socket}, which `{}` has as {other}", claim.key, before.key);
-    let help = "give one of them another port".to_owned();
-    reports.error(codes::SOCKET, claim.socket.span, fact).label("already claimed").help(help);
 }

@@ -7,21 +7,25 @@ use crate::config::spec::Spec;
 
 use super::names::Index;
 use super::names::Names;
-use super::vips::Uses;
+use super::uses::Uses;
 
 /// Warns of regions, checks, pools, networks and certificates that nothing uses.
 pub fn unused(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses: &Uses) {
     let pools = || spec.pools.iter().map(|p| &p.value);
-    let regions =
-        used(&names.regions, spec.regions.len(), pools().filter_map(|p| p.region.as_ref()).map(|w| &*w.value));
+    let pools_regions = pools().filter_map(|p| p.region.as_ref());
+    let regions = pools_regions.chain(spec.listeners.iter().filter_map(|listener| listener.region.as_ref()));
+    let regions = used(&names.regions, spec.regions.len(), regions.map(|w| &*w.value));
     warn(reports, "region", "pool", &spec.regions, &regions);
     let checks =
         used(&names.checks, spec.checks.len(), pools().filter_map(|p| p.health_check.as_ref()).map(|w| &*w.value));
     warn(reports, "health check", "pool", &spec.checks, &checks);
-    let reached: Vec<bool> = uses.reached(spec, names).iter().map(Option::is_some).collect();
-    warn(reports, "pool", "VIP", &spec.pools, &reached);
-    let tls = used(&names.tls, spec.tls.len(), spec.server.tls.iter().map(|w| &*w.value));
-    warn(reports, "certificate", "transport", &spec.tls, &tls);
+    let users = uses.answered(spec, names).into_iter().zip(uses.forwarded(spec, names));
+    let reached: Vec<bool> = users.map(|(vip, listener)| vip.is_some() || listener.is_some()).collect();
+    warn(reports, "pool", "VIP and no listener", &spec.pools, &reached);
+    let listeners = spec.listeners.iter().flat_map(|listener| &listener.tls).flat_map(|list| &list.items);
+    let tls = spec.server.tls.iter().chain(&spec.admin.tls).chain(listeners);
+    let tls = used(&names.tls, spec.tls.len(), tls.map(|w| &*w.value));
+    warn(reports, "certificate", "transport and no listener", &spec.tls, &tls);
     networks(reports, spec, uses);
 }
 

@@ -20,6 +20,7 @@ use crate::model::WhenAllDown;
 
 use super::names::Names;
 use super::policies;
+use super::uses::Uses;
 
 const TTL: Duration = Duration::from_secs(30);
 const MIN_TTL: Duration = Duration::from_secs(1);
@@ -28,48 +29,8 @@ const ANSWERS: u8 = 1;
 /// A longer TTL keeps clients at a failed region longer than people wait; probes can then do nothing for them.
 const TTL_LONG: Duration = Duration::from_secs(300);
 
-/// What VIPs use of the other sections.
-pub struct Uses {
-    /// For each pool, a VIP that names it, by its place in the specification.
-    pools: Vec<Option<usize>>,
-    /// For each network, whether a rule names it.
-    pub networks: Vec<bool>,
-}
-
-impl Uses {
-    fn none(spec: &Spec) -> Self {
-        Uses { pools: vec![None; spec.pools.len()], networks: vec![false; spec.geo.networks.len()] }
-    }
-
-    /// Notes that a VIP names a pool.
-    pub fn pool(&mut self, pool: usize, vip: usize) {
-        self.pools[pool].get_or_insert(vip);
-    }
-
-    /// For each pool, a VIP that may be answered from it, by name or over fallbacks.
-    pub fn reached(&self, spec: &Spec, names: &Names<'_>) -> Vec<Option<usize>> {
-        let mut reached = self.pools.clone();
-        for start in 0..reached.len() {
-            let Some(vip) = self.pools[start] else { continue };
-            let mut at = start;
-            // Ends at a pool already reached, so also in a circle.
-            while let Some(fallback) = &spec.pools[at].value.fallback {
-                match names.pools.find(&fallback.value) {
-                    Some(next) if reached[next].is_none() => {
-                        reached[next] = Some(vip);
-                        at = next;
-                    }
-                    _ => break,
-                }
-            }
-        }
-        reached
-    }
-}
-
 /// `[vip.*]`, in the order they were written.
-pub fn vips(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &mut Model) -> Uses {
-    let mut uses = Uses::none(spec);
+pub fn vips(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses: &mut Uses, model: &mut Model) {
     let mut seen: HashMap<&Name, Span> = HashMap::new();
     for (at, vip) in spec.vips.iter().enumerate() {
         if let Some(first) = seen.insert(&vip.name.value, vip.name.span) {
@@ -77,10 +38,9 @@ pub fn vips(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &m
             let help = "names that differ in case or in the last dot are the same".to_owned();
             reports.error(codes::REPEATED, vip.name.span, fact).label("second time").help(help);
         }
-        let read = self::vip(reports, spec, at, names, &mut uses);
+        let read = self::vip(reports, spec, at, names, uses);
         model.vips.push(read);
     }
-    uses
 }
 
 fn vip(reports: &mut Reports<'_>, spec: &Spec, at: usize, names: &Names<'_>, uses: &mut Uses) -> Vip {
@@ -135,7 +95,7 @@ fn when_all_down(
             let name = Written { value: name.clone(), span: written.span };
             let user = format!("VIP `{}`", vip.name.value);
             let Some(pool) = names.pools.resolve(reports, &user, &name) else { return WhenAllDown::default() };
-            uses.pool(pool, at);
+            uses.by_vip(pool, at);
             WhenAllDown::Pool(PoolId::from(pool))
         }
     }

@@ -3,12 +3,18 @@
 //! Names of other sections are still texts, and what was left out is still absent; `check` resolves and fills in. A
 //! value that could not be read has been reported and is absent.
 
+pub mod access_log;
 pub mod check_forms;
 pub mod checks;
 pub mod geo;
+pub mod http_forms;
+pub mod listeners;
 pub mod pools;
+pub mod quantities;
 pub mod query_log;
+pub mod routes;
 pub mod server;
+pub mod upstream;
 pub mod vips;
 
 use crate::dns::name::Name;
@@ -17,6 +23,7 @@ use super::codes;
 use super::document::Table;
 use super::document::Value;
 use super::fields::Fields;
+use super::fields::into_table;
 use super::fields::wrong_type;
 use super::forms;
 use super::reports::Reports;
@@ -46,6 +53,12 @@ pub struct Spec {
     pub admin: server::Admin,
     /// `[query_log]`.
     pub query_log: Option<query_log::QueryLog>,
+    /// `[[listener]]`.
+    pub listeners: Vec<listeners::Listener>,
+    /// `[proxy]`.
+    pub proxy: listeners::Proxy,
+    /// `[access_log]`.
+    pub access_log: Option<access_log::AccessLog>,
 }
 
 /// Something with a name of the operator's choice.
@@ -57,11 +70,22 @@ pub struct Named<T> {
     pub value: T,
 }
 
-const SECTIONS: [&str; 11] =
-    ["server", "geo", "region", "health_check", "pool", "vip", "zone", "tls", "admin", "query_log", "include"];
-
-/// Sections of later versions.
-const SECTIONS_LATER: [&str; 1] = ["listener"];
+const SECTIONS: [&str; 14] = [
+    "server",
+    "geo",
+    "region",
+    "health_check",
+    "pool",
+    "vip",
+    "zone",
+    "tls",
+    "admin",
+    "query_log",
+    "listener",
+    "proxy",
+    "access_log",
+    "include",
+];
 
 impl Spec {
     /// Reads the sections of all files together.
@@ -76,8 +100,13 @@ impl Spec {
                 other => format!("[{other}]"),
             };
             let fields = match value.value {
-                Value::Table(table) => Fields::new(what, key.span, table),
                 _ if key.value == "include" => continue,
+                written if key.value == "listener" => {
+                    let written = Written { value: written, span: value.span };
+                    spec.listeners = listeners(reports, key.span, written);
+                    continue;
+                }
+                Value::Table(table) => Fields::new(what, key.span, table),
                 other if SECTIONS.contains(&key.value.as_str()) => {
                     let example = if named { format!("[{}.NAME]", key.value) } else { format!("[{}]", key.value) };
                     wrong_type(
@@ -106,6 +135,8 @@ impl Spec {
             "geo" => self.geo = geo::Geo::read(reports, fields),
             "admin" => self.admin = server::Admin::read(reports, fields),
             "query_log" => self.query_log = Some(query_log::QueryLog::read(reports, fields)),
+            "proxy" => self.proxy = listeners::Proxy::read(reports, fields),
+            "access_log" => self.access_log = Some(access_log::AccessLog::read(reports, fields)),
             "region" => self.regions = read_named(reports, fields, pools::Region::read),
             "health_check" => self.checks = read_named(reports, fields, checks::HealthCheck::read),
             "pool" => self.pools = read_named(reports, fields, pools::Pool::read),
@@ -149,13 +180,26 @@ fn read_domains<T>(
     out
 }
 
+/// `[[listener]]`: the only section that is a list, since no key could name a listener better than its `name`.
+fn listeners(reports: &mut Reports<'_>, key: Span, written: Written<Value>) -> Vec<listeners::Listener> {
+    let takes = "sections with two brackets: `[[listener]]`";
+    let items = match written.value {
+        Value::List(items) => items,
+        other => {
+            let help = matches!(other, Value::Table(_)).then(|| "write `[[listener]]`, once for each".to_owned());
+            wrong_type(reports, key, "`listener`", takes, &other, help);
+            return Vec::new();
+        }
+    };
+    let read = |item: Written<Value>| {
+        let fields = into_table(reports, "a listener", takes, item)?;
+        Some(listeners::Listener::read(reports, fields))
+    };
+    items.into_iter().filter_map(read).collect()
+}
+
 fn unknown_section(reports: &mut Reports<'_>, key: &Written<String>) {
     let name = key.value.as_str();
-    if SECTIONS_LATER.contains(&name) {
-        let fact = format!("`[[{name}]]` is not supported by this version yet");
-        reports.error(codes::NOT_YET, key.span, fact).help("leave it out for now".to_owned());
-        return;
-    }
     let help = match reports.similar(name, SECTIONS) {
         Some(known) => format!("did you mean `{known}`?"),
         None => format!("sections: {}", SECTIONS.join(", ")),

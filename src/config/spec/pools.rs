@@ -9,6 +9,7 @@ use crate::config::forms;
 use crate::config::reports::Reports;
 use crate::config::source::Span;
 use crate::config::source::Written;
+use crate::config::spec::upstream::Upstream;
 use crate::model::Balance;
 use crate::model::Location;
 
@@ -57,6 +58,8 @@ pub struct Pool {
     pub fallback: Option<Written<String>>,
     /// Its endpoints.
     pub endpoints: Option<List<Endpoint>>,
+    /// How proxies treat it.
+    pub upstream: Upstream,
 }
 
 /// One of `endpoints`.
@@ -68,6 +71,8 @@ pub struct Endpoint {
     pub port: Option<Written<u64>>,
     /// Its share.
     pub weight: Option<Written<u64>>,
+    /// Whether it is a backup.
+    pub backup: Option<Written<bool>>,
 }
 
 /// The words of `balance`.
@@ -106,6 +111,7 @@ impl Pool {
             min_healthy: fields.integer(reports, "min_healthy", 1..=ENDPOINTS_MAX as u64),
             fallback: fields.name(reports, "fallback"),
             endpoints: fields.tables(reports, "endpoints", "an endpoint", example).map(|list| endpoints(reports, list)),
+            upstream: Upstream::read(reports, &mut fields),
         };
         fields.finish(reports, &[]);
         pool
@@ -129,7 +135,8 @@ impl Endpoint {
         let address = fields.form(reports, "address", &forms::HOST_ADDRESS);
         let port = fields.integer(reports, "port", 1..=65535);
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);
+        let backup = fields.flag(reports, "backup");
         fields.finish(reports, &[]);
-        Some(Endpoint { address: address?, port, weight })
+        Some(Endpoint { address: address?, port, weight, backup })
     }
 }
