@@ -31,6 +31,8 @@ pub struct Asked {
     pub began: Moment,
     /// How long its head took.
     pub head_took: Duration,
+    /// Its head's length.
+    pub head_bytes: u64,
 }
 
 impl Asked {
@@ -91,7 +93,8 @@ mod tests {
 
     #[test]
     fn calls_of_grpc_are_known_by_their_type() {
-        let kinds = ["application/grpc", "application/grpc+proto", "application/grpc;x", "application/grpc-web", "text/plain"];
+        let kinds =
+            ["application/grpc", "application/grpc+proto", "application/grpc;x", "application/grpc-web", "text/plain"];
         let known = kinds.map(|kind| is_grpc(&with("content-type", kind)));
         assert_eq!(known, [true, true, true, false, false]);
     }

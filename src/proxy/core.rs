@@ -11,20 +11,30 @@ use std::sync::PoisonError;
 use std::sync::Weak;
 
 use arc_swap::ArcSwap;
+use http::StatusCode;
 
 use crate::balance::key::next_draw;
+use crate::balance::live::Turned;
 use crate::balance::live_pools::LivePool;
 use crate::balance::live_pools::LivePools;
 use crate::model::Moment;
 use crate::model::PoolId;
+use crate::proxy::access_log::AccessLog;
+use crate::proxy::access_log::Lines;
 use crate::proxy::buffers::Buffers;
+use crate::proxy::client::Bounds;
+use crate::proxy::client::Client;
+use crate::proxy::client::Door;
+use crate::proxy::counts::ProxyCounts;
 use crate::proxy::deadline::Deadlines;
+use crate::proxy::story::Story;
 use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::endpoint::Endpoint;
 use crate::proxy::upstream::pool::Look;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::queue::Queues;
 use crate::proxy::upstream_tls::ClientTls;
+use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
 use crate::runtime::clock::Clock;
 use crate::runtime::swap::Published;
@@ -43,6 +53,12 @@ pub struct Shared {
     pub cores: u32,
     /// Those who wait.
     pub queues: Queues,
+    /// What is counted.
+    pub counts: Arc<ProxyCounts>,
+    /// What is logged.
+    pub log: Arc<AccessLog>,
+    /// What listeners bear, by name, with the rate they were made for.
+    bounds: Mutex<HashMap<String, (Option<u32>, Weak<Bounds>)>>,
     /// How pools are spoken to in TLS, by their names; changed before the snapshot that needs it.
     pub tls: ArcSwap<HashMap<Arc<str>, Arc<ClientTls>>>,
     /// The snapshot that `live` was made for, and it.
@@ -51,8 +67,15 @@ pub struct Shared {
 
 impl Shared {
     /// For so many cores.
-    pub fn new(clock: Clock, published: Arc<Published>, cores: u32) -> Self {
-        Shared { clock, published, cores, queues: Queues::default(), tls: ArcSwap::default(), live: Mutex::default() }
+    pub fn new(
+        clock: Clock,
+        published: Arc<Published>,
+        cores: u32,
+        counts: Arc<ProxyCounts>,
+        log: Arc<AccessLog>,
+    ) -> Self {
+        let (queues, bounds) = (Queues::default(), Mutex::default());
+        Shared { clock, published, cores, queues, counts, log, bounds, tls: ArcSwap::default(), live: Mutex::default() }
     }
 
     /// What requests tell of the endpoints of a snapshot: made by the first core that sees it.
@@ -64,6 +87,20 @@ impl Shared {
             *live = (Arc::downgrade(snapshot), Arc::new(pools));
         }
         live.1.clone()
+    }
+
+    /// What a listener bears, over all cores and snapshots.
+    fn bounds(&self, front: &Front) -> Arc<Bounds> {
+        let rate = front.listener.limits.client_rate;
+        let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = bounds.get(&front.listener.name).filter(|(known, _)| *known == rate);
+        if let Some(known) = known.and_then(|(_, known)| known.upgrade()) {
+            return known;
+        }
+        bounds.retain(|_, (_, known)| known.strong_count() > 0);
+        let made = Arc::new(Bounds::new(rate));
+        bounds.insert(front.listener.name.clone(), (rate, Arc::downgrade(&made)));
+        made
     }
 
     /// Once a second, by one of the cores.
@@ -88,6 +125,7 @@ pub struct Core {
     view: RefCell<Option<Rc<View>>>,
     looks: Cell<u64>,
     draw: Cell<u64>,
+    lines: RefCell<Lines>,
     endpoints: RefCell<HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>>,
 }
 
@@ -98,14 +136,26 @@ pub struct View {
     number: u64,
     /// The world.
     pub world: Arc<World>,
-    pools: Rc<[Option<Rc<Pool>>]>,
+    tables: Rc<Tables>,
+}
+
+/// What is made once for each snapshot.
+#[derive(Debug)]
+struct Tables {
+    pools: Box<[Option<Rc<Pool>>]>,
+    doors: HashMap<String, Rc<Door>>,
 }
 
 impl View {
     /// A pool that a listener reaches.
     #[inline]
     pub fn pool(&self, id: PoolId) -> Option<&Rc<Pool>> {
-        self.pools.get(id.index())?.as_ref()
+        self.tables.pools.get(id.index())?.as_ref()
+    }
+
+    /// The listener of that name.
+    pub fn door(&self, listener: &str) -> Option<&Rc<Door>> {
+        self.tables.doors.get(listener)
     }
 
     /// What choices go by.
@@ -120,6 +170,7 @@ impl Core {
         let reader = RefCell::new(shared.published.reader());
         let deadlines = Deadlines::default();
         deadlines.sweep(shared.clock.now());
+        let lines = RefCell::new(Lines::of(shared.log.clone()));
         Core {
             number,
             shared,
@@ -129,6 +180,7 @@ impl Core {
             view: RefCell::default(),
             looks: Cell::default(),
             draw: Cell::new(draw),
+            lines,
             endpoints: RefCell::default(),
         }
     }
@@ -164,15 +216,32 @@ impl Core {
     fn look_again(&self, world: Arc<World>) -> Rc<View> {
         let former = self.view.borrow().clone();
         let same = former.filter(|view| Arc::ptr_eq(&view.world.snapshot, &world.snapshot));
-        let pools = same.map_or_else(|| self.make_pools(&world), |view| view.pools.clone());
+        let tables = same.map_or_else(|| Rc::new(self.make_tables(&world)), |view| view.tables.clone());
         let number = self.looks.get() + 1;
         self.looks.set(number);
-        let view = Rc::new(View { number, world, pools });
+        let view = Rc::new(View { number, world, tables });
         *self.view.borrow_mut() = Some(view.clone());
         view
     }
 
-    fn make_pools(&self, world: &World) -> Rc<[Option<Rc<Pool>>]> {
+    fn make_tables(&self, world: &World) -> Tables {
+        // The log is switched just before a snapshot is published.
+        self.lines.borrow_mut().follow();
+        let fronts = world.snapshot.regional.fronts.iter().flatten();
+        let doors = fronts.map(|front| (front.listener.name.clone(), Rc::new(self.make_door(front)))).collect();
+        Tables { pools: self.make_pools(world), doors }
+    }
+
+    fn make_door(&self, front: &Arc<Front>) -> Door {
+        Door {
+            front: front.clone(),
+            cell: self.shared.counts.listener(self.number as usize, &front.listener.name),
+            bounds: self.shared.bounds(front),
+            routes: RefCell::default(),
+        }
+    }
+
+    fn make_pools(&self, world: &World) -> Box<[Option<Rc<Pool>>]> {
         let live = self.shared.live(&world.snapshot);
         let mut pools: Vec<Option<Rc<Pool>>> = vec![None; world.snapshot.model.pools.len()];
         let mut wanted = HashMap::new();
@@ -208,19 +277,76 @@ impl Core {
             };
             // What is reached in another way is another endpoint, whose connections are not to be mixed.
             let known = former.get(&key).filter(|known| known.way.is_same(&way) && Arc::ptr_eq(&known.live, live));
-            let endpoint = known.cloned().unwrap_or_else(|| Rc::new(Endpoint::new(member.address, live.clone(), way)));
+            let made = || {
+                let cell =
+                    self.shared.counts.endpoint(self.number as usize, &plan.name, &member.address.ip().to_string());
+                Rc::new(Endpoint::new(member.address, live.clone(), way, cell))
+            };
+            let endpoint = known.cloned().unwrap_or_else(made);
             wanted.insert(key, endpoint.clone());
             endpoint
         });
         let endpoints: Box<[Rc<Endpoint>]> = endpoints.collect();
         let queue = self.shared.queues.of(&plan.name);
-        Pool::new(plan.clone(), endpoints, live.clone(), queue, (self.number, self.shared.cores))
+        let cell = self.shared.counts.pool(self.number as usize, &plan.name);
+        Pool::new(plan.clone(), endpoints, live.clone(), (queue, cell), (self.number, self.shared.cores))
+    }
+
+    /// Whether requests are logged at all.
+    pub fn is_logged(&self) -> bool {
+        self.lines.borrow().is_on()
+    }
+
+    /// A request is over.
+    pub fn account(&self, client: &Client, story: &Story, bytes_out: u64) {
+        let now = self.now();
+        let door = &client.door;
+        door.cell.request_ended(story.took(now));
+        door.cell.bytes(story.bytes_in(), bytes_out);
+        story.refusal().into_iter().for_each(|code| door.cell.refused(code));
+        door.count(self, story.route(), story.status());
+        let mut lines = self.lines.borrow_mut();
+        if lines.is_on() {
+            lines.log(&story.record(client, bytes_out, now), self.draw(), now);
+        }
+    }
+
+    /// A head that could not be read, or was refused before anything was understood.
+    pub fn refused_head(&self, client: &Client, status: StatusCode, code: &'static str) {
+        client.door.cell.request_begun();
+        let mut story = Story::of_no_head(self.now());
+        story.refused(code);
+        story.gets(status);
+        self.account(client, &story, 0);
+    }
+
+    /// A connection that was not served, for a reason with this code.
+    pub fn refused_connection(&self, client: &Client, code: &'static str) {
+        client.door.cell.refused(code);
+    }
+
+    /// Lines of the log that have waited are handed over.
+    pub fn flush_lines(&self, now: Moment) {
+        self.lines.borrow_mut().flush_if_due(now);
+    }
+
+    /// An endpoint rests, or no longer.
+    pub fn turned(&self, pool: &Pool, at: usize, turned: Turned) {
+        let address = pool.plan.members[at].address;
+        match turned {
+            Turned::Ejected { until, reason } => {
+                pool.endpoints[at].cell.ejected();
+                let seconds = until.since(self.now()).as_secs();
+                tracing::info!("endpoint={}/{address} ejected for {seconds} s: {reason}", pool.plan.name);
+            }
+            Turned::Readmitted => tracing::info!("endpoint={}/{address} readmitted", pool.plan.name),
+        }
     }
 
     /// Once a second: connections that have waited too long, and those that endpoints have closed.
     pub fn close_idle(&self, now: Moment) {
         let view = self.view();
-        for pool in view.pools.iter().flatten() {
+        for pool in view.tables.pools.iter().flatten() {
             for endpoint in &pool.endpoints {
                 endpoint.close_idle(pool.plan.upstream.idle_timeout, now);
             }

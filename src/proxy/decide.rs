@@ -10,21 +10,21 @@ use http::Method;
 use http::StatusCode;
 use http::header;
 
-use crate::balance::key::ClientKey;
 use crate::model::PoolId;
 use crate::model::Underscores;
 use crate::proxy::asked::Asked;
 use crate::proxy::client::Client;
 use crate::proxy::outgoing::Outgoing;
 use crate::regional::front::Front;
+use crate::regional::pool::PoolPlan;
 use crate::route::client;
 use crate::route::cookies;
 use crate::route::forwarded;
 use crate::route::forwarded::Hop;
 use crate::route::head::Head;
 use crate::route::hop_by_hop;
-use crate::route::hop_by_hop::wants_trailers;
 use crate::route::keyed;
+use crate::route::path::PathFault;
 use crate::route::plan::ActionPlan;
 use crate::route::refusal::Refusal;
 use crate::route::strict;
@@ -78,15 +78,23 @@ pub struct Forwarded {
     pub outgoing: Outgoing,
     /// The value of its sticky cookie.
     pub sticky: Option<Vec<u8>>,
-    /// The head as it was routed, for keys: of pools that hash.
-    pub key_of: Keys,
+    /// What the pool chooses by, where it hashes.
+    pub key: u64,
+    /// The client's `Trailer` lines, which end with us.
+    pub declared: Option<HeaderMap>,
 }
 
-/// What pools that hash may go by; worked out before the headers are changed.
-#[derive(Debug, Clone, Copy)]
-pub struct Keys {
-    /// Of the route's own pool.
-    pub key: u64,
+impl Decision {
+    /// The client, once it is known.
+    pub fn client(&self) -> Option<IpAddr> {
+        match self {
+            Decision::Refused(_) | Decision::Misdirected => None,
+            Decision::NoRoute(known) | Decision::Redirected(known, ..) | Decision::Answered(known, ..) => {
+                Some(known.client)
+            }
+            Decision::Forwarded(forwarded) => Some(forwarded.known.client),
+        }
+    }
 }
 
 /// Decides. `key` works out the key of a pool from the head and the client, where it needs one.
@@ -145,7 +153,7 @@ pub fn decide(
             return match route.location(&values) {
                 Some((status, location)) => Decision::Redirected(known, status, location),
                 // What came out of the template cannot stand in a header: the client's doing.
-                None => Decision::Refused(Refusal::Path(crate::route::path::PathFault::Control)),
+                None => Decision::Refused(Refusal::Path(PathFault::Control)),
             };
         }
         ActionPlan::Forward { .. } => {}
@@ -157,7 +165,7 @@ pub fn decide(
         Some(Err(fault)) => return Decision::Refused(Refusal::Path(fault)),
     };
     let mut headers = std::mem::take(&mut asked.headers);
-    let has_trailers = wants_trailers(&headers);
+    let declared = declared(&headers);
     prepare(&mut headers, &authority, client, front, address);
     route.edit_request(&mut headers, &values);
     let outgoing = Outgoing {
@@ -165,14 +173,19 @@ pub fn decide(
         path,
         query: known.query.clone(),
         authority,
-        scheme: front.scheme,
         headers,
         extent: asked.extent,
         upgrade,
         says_empty: matches!(asked.method, Method::POST | Method::PUT | Method::PATCH),
-        has_trailers,
     };
-    Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key_of: Keys { key } }))
+    Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key, declared }))
+}
+
+/// The lines that say which trailers will come.
+fn declared(headers: &HeaderMap) -> Option<HeaderMap> {
+    let lines = headers.get_all(header::TRAILER);
+    lines.iter().next()?;
+    Some(lines.iter().map(|line| (header::TRAILER, line.clone())).collect())
 }
 
 /// What templates are filled with.
@@ -204,12 +217,7 @@ fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, client: &Client, fr
     forwarded::announce(headers, &hop);
 }
 
-/// The key of a client for a bound on its rate.
-pub fn rate_key(address: IpAddr) -> u64 {
-    ClientKey::new(0, address, if address.is_ipv4() { 32 } else { 64 }).constant()
-}
-
 /// The key of a request for a pool that hashes.
-pub fn pool_key(plan: &crate::regional::pool::PoolPlan, head: &Head<'_>, client: IpAddr) -> u64 {
+pub fn pool_key(plan: &PoolPlan, head: &Head<'_>, client: IpAddr) -> u64 {
     if plan.method.is_keyed() { keyed::key(&plan.upstream.keyed_on, head, client, plan.service) } else { 0 }
 }

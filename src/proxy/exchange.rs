@@ -12,10 +12,15 @@
 //! reached, it refused the stream), whatever the method. When it may have begun: only what is idempotent, whose body is still at
 //! hand, and before anything of the response went on. As often as the route says, and as the pool's budget allows.
 
-use std::net::SocketAddr;
+use std::future::Future;
 use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 
+use ::h2::client::SendRequest;
+use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header;
@@ -23,10 +28,14 @@ use http::header;
 use crate::balance::ask::TRIES_MAX;
 use crate::balance::breaker::Outcome;
 use crate::balance::live::Failure;
+use crate::balance::live::Turned;
 use crate::balance::live_pools::Believed;
 use crate::model::Moment;
+use crate::model::PoolId;
+use crate::model::Speaks;
 use crate::proxy::asked::Asked;
 use crate::proxy::asked::grpc_timeout;
+use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Answer;
 use crate::proxy::back::Back;
 use crate::proxy::back::BackFault;
@@ -40,87 +49,109 @@ use crate::proxy::core::View;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::decide::Decision;
 use crate::proxy::decide::Forwarded;
+use crate::proxy::decide::Known;
 use crate::proxy::decide::decide;
 use crate::proxy::decide::pool_key;
-use crate::proxy::decide::rate_key;
 use crate::proxy::decide::values;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::proxy_protocol::Header;
 use crate::proxy::relay;
 use crate::proxy::relay::Download;
 use crate::proxy::relay::Fault;
 use crate::proxy::relay::Upload;
 use crate::proxy::reply::Reply;
 use crate::proxy::story::Story;
+use crate::proxy::stream::Stream;
 use crate::proxy::upstream::endpoint::Endpoint;
 use crate::proxy::upstream::endpoint::InFlight;
+use crate::proxy::upstream::h2_connections::Streams;
 use crate::proxy::upstream::pool::Chosen;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::pool::Wish;
 use crate::regional::which;
-use crate::route::edits_of_response;
+use crate::route::head::Head;
 use crate::route::hop_by_hop;
 use crate::route::plan::RoutePlan;
 use crate::route::upgrade::Switch;
 use crate::route::upgrade::Upgrade;
 use crate::route::upgrade::switched;
 
-/// Once one end of an upgraded connection has said that nothing more comes, the other has so long.
-const HALF_CLOSED: Duration = Duration::from_secs(60);
-
 /// Serves a request to its end; afterwards the front is ready for another, or is not.
-pub async fn serve<F: Front>(core: &Rc<Core>, client: &Client, mut asked: Asked, front: &mut F, deadline: &Deadline) {
-    let mut story = Story::begin(core, client, &asked);
-    let view = core.view();
-    let Some(_in_hand) = client.door.enter() else {
-        let reply = Reply::unavailable("too many requests in hand", Some(1));
-        return end(core, client, story.refused("requests_max"), reply, &asked, front, deadline).await;
-    };
+pub async fn serve<F: Front>(
+    core: &Rc<Core>,
+    view: &Rc<View>,
+    client: &Client,
+    mut asked: Asked,
+    front: &mut F,
+    deadline: &Deadline,
+) {
+    let mut story = Story::begin(&asked, core.is_logged());
+    client.door.cell.request_begun();
     let is_grpc = asked.is_grpc();
-    let key = |id, head: &_, address| view.pool(id).map_or(0, |pool| pool_key(&pool.plan, head, address));
-    let decision = decide(&client.door.front, client, &mut asked, core.draw(), key);
-    if let Some(wait) = story.know(&decision).and_then(|address| client.door.has_asked_too_often(rate_key(address), core.now())) {
-        let reply = Reply::too_often(wait);
-        return end(core, client, story.refused("client_rate"), reply, &asked, front, deadline).await;
+    let reply = answer((core, view), client, &mut asked, front, deadline, &mut story).await;
+    if let Some(reply) = reply {
+        let reply = if is_grpc { reply.as_grpc() } else { reply };
+        story.gets(reply.status);
+        deadline.within(client.door.front.http().timeouts.body);
+        if reply.send(front, deadline).await.is_err() {
+            story.client_failed(true);
+            front.abort();
+        }
     }
-    let reply = match decision {
-        Decision::Refused(refusal) => {
-            story.refused(refusal.code());
-            Reply::of(refusal.status())
-        }
-        Decision::Misdirected => {
-            story.refused("misdirected");
-            Reply::of(StatusCode::MISDIRECTED_REQUEST)
-        }
-        Decision::NoRoute(_) => {
-            story.refused("no_route");
-            Reply::of(StatusCode::NOT_FOUND)
-        }
-        Decision::Redirected(_, status, location) => Reply::of(status).with(header::LOCATION, location),
-        Decision::Answered(_, status, body) => Reply::text(status, body),
-        Decision::Forwarded(forwarded) => {
-            let request = Request { core, view: &view, client, deadline, is_grpc };
-            match request.forward(*forwarded, front, &mut story).await {
-                None => return core.account(client, &story, front.bytes_out()),
-                Some(reply) => reply,
-            }
-        }
-    };
-    end(core, client, &mut story, if is_grpc { reply.as_grpc() } else { reply }, &asked, front, deadline).await;
+    core.account(client, &story, front.bytes_out());
 }
 
-/// Our own response.
-async fn end<F: Front>(core: &Core, client: &Client, story: &mut Story, reply: Reply, asked: &Asked, front: &mut F, deadline: &Deadline) {
-    // A body that nobody reads: the client shall hear all of the response before the connection ends.
-    story.status = reply.status;
-    deadline.within(client.door.front.http().timeouts.body);
-    _ = asked;
-    if reply.send(front, deadline).await.is_err() {
-        story.client_gone();
-        front.abort();
+/// The response of an endpoint goes to the client; ours is returned.
+async fn answer<F: Front>(
+    (core, view): (&Rc<Core>, &Rc<View>),
+    client: &Client,
+    asked: &mut Asked,
+    front: &mut F,
+    deadline: &Deadline,
+    story: &mut Story,
+) -> Option<Reply> {
+    let Some(_in_hand) = client.door.enter() else {
+        story.refused("requests_max");
+        return Some(Reply::unavailable(Some(1)));
+    };
+    let key = |id, head: &Head<'_>, address| view.pool(id).map_or(0, |pool| pool_key(&pool.plan, head, address));
+    let decision = decide(&client.door.front, client, asked, core.draw(), key);
+    if let Some(address) = decision.client()
+        && let Some(wait) = client.door.asks_too_often(address, core.now())
+    {
+        story.refused("client_rate");
+        return Some(Reply::too_often(wait));
     }
-    core.account(client, story, front.bytes_out());
+    let (status, code) = match decision {
+        Decision::Refused(refusal) => (refusal.status(), refusal.code()),
+        Decision::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
+        Decision::NoRoute(known) => {
+            story.knows(known);
+            (StatusCode::NOT_FOUND, "no_route")
+        }
+        Decision::Redirected(known, status, location) => {
+            story.knows(known);
+            story.answered_here();
+            return Some(Reply::of(status).with(header::LOCATION, location));
+        }
+        Decision::Answered(known, status, body) => {
+            story.knows(known);
+            story.answered_here();
+            return Some(Reply::text(status, body));
+        }
+        Decision::Forwarded(forwarded) => {
+            let Forwarded { known, pool, outgoing, sticky, key, declared } = *forwarded;
+            let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
+            let request = Request { core, view, client, deadline, route, known: &known, sticky: sticky.as_deref() };
+            let reply = request.forward(pool, outgoing, key, declared, front, story).await;
+            story.knows(known);
+            return reply;
+        }
+    };
+    story.refused(code);
+    Some(Reply::of(status))
 }
 
 /// What the steps of a forwarded request need.
@@ -129,126 +160,169 @@ struct Request<'a> {
     view: &'a Rc<View>,
     client: &'a Client,
     deadline: &'a Deadline,
-    is_grpc: bool,
+    route: &'a RoutePlan,
+    known: &'a Known,
+    /// The value of the client's sticky cookie.
+    sticky: Option<&'a [u8]>,
 }
 
 /// An attempt at one endpoint.
 struct Attempt<'a> {
     pool: &'a Rc<Pool>,
+    /// Its place in the pool.
     at: usize,
-    endpoint: Rc<Endpoint>,
+    in_flight: InFlight,
     began: Moment,
 }
 
 impl Request<'_> {
     /// To a pool, and its response to the client; or what the client is told instead.
-    async fn forward<F: Front>(&self, forwarded: Forwarded, front: &mut F, story: &mut Story) -> Option<Reply> {
-        let Forwarded { known, pool, mut outgoing, sticky, key_of } = forwarded;
-        let door = &self.client.door;
-        let route = &door.front.plan.routes()[known.route.unwrap_or_default()];
+    async fn forward<F: Front>(
+        &self,
+        own: PoolId,
+        mut outgoing: Outgoing,
+        key: u64,
+        declared: Option<HeaderMap>,
+        front: &mut F,
+        story: &mut Story,
+    ) -> Option<Reply> {
+        let http = self.client.door.front.http();
         let world = &self.view.world;
-        let pool = self.view.pool(which::pool(&world.snapshot.model, &world.health, pool))?;
-        story.pool = Some(pool.clone());
+        let Some(pool) = self.view.pool(which::pool(&world.snapshot.model, &world.health, own)) else {
+            story.nobody();
+            return Some(Reply::unavailable(None));
+        };
+        story.goes_to(pool);
         pool.request(self.core.now());
-        let bytes_max = door.front.http().body_bytes_max;
-        if matches!(outgoing.extent, Extent::Length(length) if bytes_max.is_some_and(|most| length > most)) {
+        if matches!(outgoing.extent, Extent::Length(length) if http.body_bytes_max.is_some_and(|most| length > most)) {
             story.refused("body_too_long");
             return Some(Reply::of(StatusCode::PAYLOAD_TOO_LARGE));
         }
         if outgoing.upgrade.is_some() {
             outgoing.extent = Extent::None;
         }
-        let mut upload = Upload::new(outgoing.extent != Extent::None, bytes_max, door.front.http().trailers.clone());
-        let patience = route.timeout.max(grpc_timeout(&outgoing.headers).filter(|_| self.is_grpc).unwrap_or_default());
+        let has_body = outgoing.extent != Extent::None;
+        let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
+        let patience = self.patience(&outgoing);
         self.deadline.within(patience);
-        let sticky_place = sticky.as_deref().and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
-        let wish = Wish { key: key_of.key, draw: self.core.draw(), sticky: sticky_place };
+        let sticky = self.sticky.and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
+        let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
         loop {
             let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, front, story).await {
                 Ok(admitted) => admitted,
                 Err(reply) => return reply,
             };
-            let began = self.core.now();
-            let endpoint = in_flight.endpoint.clone();
-            story.tries(endpoint.address);
-            let attempt = Attempt { pool, at, endpoint, began };
+            story.tries(in_flight.endpoint.address);
+            let attempt = Attempt { pool, at, in_flight, began: self.core.now() };
             let met = self.attempt(&attempt, &outgoing, &mut upload, front, patience, story).await;
             tried[tries] = at as u32;
             tries += 1;
-            let may_again = |is_safe: bool, upload: &Upload| {
-                is_safe && upload.is_replayable() && tries <= usize::from(route.retries) && tries < TRIES_MAX && pool.take_retry(self.core.now())
-            };
-            match met {
+            let is_again = match met {
                 Ok((back, answer)) => {
                     let is_ejected = self.judge(&attempt, &answer);
-                    if is_ejected && may_again(outgoing.is_idempotent(), &upload) {
-                        story.retries(pool);
-                        upload.again();
-                        continue;
+                    if !(is_ejected && outgoing.is_idempotent() && self.may_again(tries, pool, &upload)) {
+                        return self.deliver(&attempt, &outgoing, back, answer, &mut upload, front, story).await;
                     }
-                    let delivery = Delivery { request: self, attempt: &attempt, route, known: &known, outgoing: &outgoing, in_flight, sticky: sticky.as_deref() };
-                    return delivery.deliver(back, answer, &mut upload, front, story).await;
+                    true
                 }
                 Err(Failed { fault: Fault::Back(fault), has_begun }) => {
                     self.failed(&attempt, &fault);
                     story.upstream_failed(pool, &fault);
-                    if may_again(!has_begun || fault.is_before_any_work() || outgoing.is_idempotent(), &upload) {
-                        story.retries(pool);
-                        upload.again();
-                        continue;
-                    }
-                    return Some(Reply::of(StatusCode::BAD_GATEWAY));
+                    let is_safe = !has_begun || fault.is_before_any_work() || outgoing.is_idempotent();
+                    is_safe && self.may_again(tries, pool, &upload)
                 }
                 Err(Failed { fault: Fault::BackTimeout, .. }) => {
                     self.timed_out(&attempt);
                     story.upstream_timed_out(pool);
                     return Some(Reply::of(StatusCode::GATEWAY_TIMEOUT));
                 }
-                Err(Failed { fault, .. }) => return front_failed(fault, front, story),
+                Err(Failed { fault, .. }) => return front_failed(&fault, front, story),
+            };
+            if !is_again {
+                return Some(Reply::of(StatusCode::BAD_GATEWAY));
             }
+            story.retries(pool);
+            upload.again();
         }
     }
 
+    /// Until the response's head. A call of gRPC may say itself how long it waits.
+    fn patience(&self, outgoing: &Outgoing) -> Duration {
+        let asked = grpc_timeout(&outgoing.headers).filter(|_| is_grpc(&outgoing.headers));
+        self.route.timeout.max(asked.unwrap_or_default())
+    }
+
+    /// Whether a request that was tried so often may be tried again; takes from the pool's budget.
+    fn may_again(&self, tries: usize, pool: &Pool, upload: &Upload) -> bool {
+        if tries > usize::from(self.route.retries) || tries >= TRIES_MAX || !upload.is_replayable() {
+            return false;
+        }
+        let may = pool.take_retry(self.core.now());
+        if !may {
+            pool.cell.retry_refused();
+        }
+        may
+    }
+
     /// An endpoint with room, waited for if need be.
-    async fn admit<F: Front>(&self, pool: &Rc<Pool>, tried: &[u32], wish: Wish, front: &mut F, story: &mut Story) -> Result<(usize, InFlight), Option<Reply>> {
+    async fn admit<F: Front>(
+        &self,
+        pool: &Rc<Pool>,
+        tried: &[u32],
+        wish: Wish,
+        front: &mut F,
+        story: &mut Story,
+    ) -> Result<(usize, InFlight), Option<Reply>> {
         let look = self.view.look();
         match pool.choose(look, tried, wish, self.core.now()) {
             Chosen::Endpoint(at, in_flight) => return Ok((at, in_flight)),
             Chosen::Nobody => {
                 story.nobody();
-                return Err(Some(Reply::unavailable("no endpoint", None)));
+                return Err(Some(Reply::unavailable(None)));
             }
             Chosen::AllFull => {}
         }
         let limits = &self.client.door.front.listener.limits;
-        let full = || Reply::unavailable("all endpoints are full", Some(limits.queue_timeout.as_secs().max(1)));
+        let full = || Reply::unavailable(Some(limits.queue_timeout.as_secs().max(1)));
         let Some(place) = pool.queue.enter(limits.queue_max) else {
             story.queue_full();
             return Err(Some(full()));
         };
+        pool.cell.queued();
         let began = self.core.now();
         let until = began + limits.queue_timeout;
         loop {
-            let waited = tokio::time::timeout_at(self.core.shared.clock.instant(until).into(), unless_gone(front, place.freed())).await;
-            story.queued = Some(self.core.now().since(began));
+            let waited = tokio::time::timeout_at(
+                self.core.shared.clock.instant(until).into(),
+                unless_gone(front, place.freed()),
+            )
+            .await;
+            story.queued(self.core.now().since(began));
             match waited {
                 Err(_) => {
-                    story.queue_timed_out(pool);
+                    pool.cell.queue_timed_out();
+                    story.queue_timed_out();
                     return Err(Some(full()));
                 }
                 Ok(None) => {
-                    story.client_gone();
+                    pool.cell.left_queue();
+                    story.client_failed(false);
+                    front.abort();
                     return Err(None);
                 }
                 Ok(Some(())) => {}
             }
             match pool.choose(look, tried, wish, self.core.now()) {
-                Chosen::Endpoint(at, in_flight) => return Ok((at, in_flight)),
+                Chosen::Endpoint(at, in_flight) => {
+                    pool.cell.left_queue();
+                    return Ok((at, in_flight));
+                }
                 Chosen::AllFull => {}
                 Chosen::Nobody => {
+                    pool.cell.left_queue();
                     story.nobody();
-                    return Err(Some(Reply::unavailable("no endpoint", None)));
+                    return Err(Some(Reply::unavailable(None)));
                 }
             }
         }
@@ -256,22 +330,35 @@ impl Request<'_> {
 
     /// Sends the request to an endpoint and waits for the response's head. A connection that was closed while it waited for a
     /// request is nobody's fault: another is made to the same endpoint.
-    async fn attempt<F: Front>(&self, attempt: &Attempt<'_>, outgoing: &Outgoing, upload: &mut Upload, front: &mut F, patience: Duration, story: &mut Story) -> Result<(Back, Answer), Failed> {
+    async fn attempt<F: Front>(
+        &self,
+        attempt: &Attempt<'_>,
+        outgoing: &Outgoing,
+        upload: &mut Upload,
+        front: &mut F,
+        patience: Duration,
+        story: &mut Story,
+    ) -> Result<(Back, Answer), Failed> {
         let mut is_fresh = false;
         loop {
             let connecting = self.core.now();
-            let mut back = match self.open(&attempt.endpoint, outgoing, is_fresh, front).await {
+            let mut back = match self.open(&attempt.in_flight.endpoint, outgoing, is_fresh, front).await {
                 Ok(back) => back,
                 Err(fault) => return Err(Failed { fault, has_begun: false }),
             };
-            story.connected(self.core.now().since(connecting));
-            let answer = std::future::poll_fn(|cx| relay::poll_head(upload, front, &mut back, self.deadline, patience, cx)).await;
+            let connected = self.core.now();
+            story.connected(connected.since(connecting));
+            let answer =
+                std::future::poll_fn(|cx| relay::poll_head(upload, front, &mut back, self.deadline, patience, cx))
+                    .await;
             match answer {
                 Ok(answer) => {
-                    story.answered(self.core.now().since(connecting), answer.status);
+                    story.headed(self.core.now().since(connected));
                     return Ok((back, answer));
                 }
-                Err(Fault::Back(_)) if !is_fresh && back.was_stale() && outgoing.is_idempotent() && upload.is_replayable() => {
+                Err(Fault::Back(_))
+                    if !is_fresh && back.was_stale() && outgoing.is_idempotent() && upload.is_replayable() =>
+                {
                     is_fresh = true;
                     upload.again();
                 }
@@ -281,29 +368,56 @@ impl Request<'_> {
     }
 
     /// A connection to an endpoint with the request's head laid on it.
-    async fn open<F: Front>(&self, endpoint: &Rc<Endpoint>, outgoing: &Outgoing, is_fresh: bool, front: &mut F) -> Result<Back, Fault> {
-        let before = self.client.door.front.listener.proxy_protocol_to.map(|version| Header::of(version, self.client.peer, self.client.local));
+    async fn open<F: Front>(
+        &self,
+        endpoint: &Rc<Endpoint>,
+        outgoing: &Outgoing,
+        is_fresh: bool,
+        front: &mut F,
+    ) -> Result<Back, Fault> {
+        let before = self
+            .client
+            .door
+            .front
+            .listener
+            .proxy_protocol_to
+            .map(|version| Header::of(version, self.client.peer, self.client.local));
         // A connection that speaks for one client is not used for another.
         let is_shared = before.is_none();
-        if !is_fresh && is_shared && endpoint.speaks_h2.get() != Some(true) && let Some(stream) = endpoint.take_idle() {
+        if !is_fresh
+            && is_shared
+            && endpoint.speaks_h2.get() != Some(true)
+            && let Some(stream) = endpoint.take_idle()
+        {
             return Ok(Back::H1(Box::new(H1Back::begin(stream, true, outgoing, &self.core.buffers))));
         }
-        if endpoint.speaks_h2.get() == Some(true) && is_shared && let Some((sender, open)) = endpoint.connections.with_room() {
-            return self.begin_stream(sender, open, outgoing, front).await;
+        if endpoint.speaks_h2.get() == Some(true)
+            && is_shared
+            && let Some((sender, open)) = endpoint.connections.with_room()
+        {
+            return self.begin_stream(endpoint, (sender, open), outgoing, front).await;
         }
         let opened = self.unless(front, connect(endpoint, before)).await?.map_err(Fault::Back)?;
         match opened {
             Opened::H1(stream) => Ok(Back::H1(Box::new(H1Back::begin(stream, false, outgoing, &self.core.buffers)))),
-            Opened::H2(sender, open) => self.begin_stream(sender, open, outgoing, front).await,
+            Opened::H2(sender, open) => self.begin_stream(endpoint, (sender, open), outgoing, front).await,
         }
     }
 
-    async fn begin_stream<F: Front>(&self, mut sender: SendRequest<Bytes>, open: Rc<Streams>, outgoing: &Outgoing, front: &mut F) -> Result<Back, Fault> {
-        let request = h2::request(outgoing).ok_or(Fault::Back(BackFault::Malformed))?;
+    async fn begin_stream<F: Front>(
+        &self,
+        endpoint: &Endpoint,
+        (mut sender, open): (SendRequest<Bytes>, Rc<Streams>),
+        outgoing: &Outgoing,
+        front: &mut F,
+    ) -> Result<Back, Fault> {
+        let scheme = if endpoint.way.tls.is_some() { "https" } else { "http" };
+        let request = h2::request(outgoing, scheme).ok_or(Fault::Back(BackFault::Malformed))?;
         let has_ended = outgoing.extent == Extent::None;
         let ready = self.unless(front, std::future::poll_fn(|cx| sender.poll_ready(cx))).await?;
         ready.map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
-        let (response, stream) = sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
+        let (response, stream) =
+            sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
         Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, open))))
     }
 
@@ -326,9 +440,9 @@ impl Request<'_> {
     fn judge(&self, attempt: &Attempt<'_>, answer: &Answer) -> bool {
         let now = self.core.now();
         let outcome = outcome_of(answer);
-        attempt.endpoint.took(now.since(attempt.began), outcome == Outcome::Passed, now);
+        attempt.in_flight.endpoint.took(now.since(attempt.began), outcome == Outcome::Passed, now);
         if outcome == Outcome::Passed {
-            let turned = attempt.endpoint.live.passed(attempt.began, now);
+            let turned = attempt.in_flight.endpoint.live.passed(attempt.began, now);
             turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
             return false;
         }
@@ -337,7 +451,7 @@ impl Request<'_> {
 
     fn failed(&self, attempt: &Attempt<'_>, fault: &BackFault) -> bool {
         let now = self.core.now();
-        attempt.endpoint.took(now.since(attempt.began), false, now);
+        attempt.in_flight.endpoint.took(now.since(attempt.began), false, now);
         // A stream that was refused is a full endpoint, not a broken one.
         let outcome = if matches!(fault, BackFault::RefusedStream) { Outcome::PushedBack } else { Outcome::Failed };
         self.tell(attempt, outcome, fault, now)
@@ -345,7 +459,7 @@ impl Request<'_> {
 
     fn timed_out(&self, attempt: &Attempt<'_>) {
         let now = self.core.now();
-        attempt.endpoint.took(now.since(attempt.began), false, now);
+        attempt.in_flight.endpoint.took(now.since(attempt.began), false, now);
         self.tell(attempt, Outcome::Failed, &"no response in time", now);
     }
 
@@ -387,7 +501,7 @@ async fn unless_gone<F: Front>(front: &mut F, freed: impl Future<Output = ()>) -
 }
 
 /// The client's doing: what it is told, if it is still there.
-fn front_failed<F: Front>(fault: Fault, front: &mut F, story: &mut Story) -> Option<Reply> {
+fn front_failed<F: Front>(fault: &Fault, front: &mut F, story: &mut Story) -> Option<Reply> {
     let (code, status) = match fault {
         Fault::Front(FrontFault::BadBody) => ("body_malformed", StatusCode::BAD_REQUEST),
         Fault::Front(FrontFault::TooLong) => ("body_too_long", StatusCode::PAYLOAD_TOO_LARGE),
@@ -397,7 +511,7 @@ fn front_failed<F: Front>(fault: Fault, front: &mut F, story: &mut Story) -> Opt
             return Some(Reply::of(StatusCode::REQUEST_TIMEOUT));
         }
         _ => {
-            story.client_gone();
+            story.client_failed(false);
             front.abort();
             return None;
         }
@@ -445,89 +559,112 @@ async fn connect(endpoint: &Rc<Endpoint>, before: Option<Header>) -> Result<Open
     Ok(Opened::H2(sender, open))
 }
 
-/// A response on its way to the client.
-struct Delivery<'a> {
-    request: &'a Request<'a>,
-    attempt: &'a Attempt<'a>,
-    route: &'a RoutePlan,
-    known: &'a Known,
-    outgoing: &'a Outgoing,
-    in_flight: InFlight,
-    sticky: Option<&'a [u8]>,
-}
-
-impl Delivery<'_> {
-    async fn deliver<F: Front>(&self, mut back: Back, mut answer: Answer, upload: &mut Upload, front: &mut F, story: &mut Story) -> Option<Reply> {
-        let asked = self.outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
+impl Request<'_> {
+    /// The endpoint's response, to the client.
+    #[expect(clippy::too_many_arguments, reason = "all that a request and its two ends are made of")]
+    async fn deliver<F: Front>(
+        &self,
+        attempt: &Attempt<'_>,
+        outgoing: &Outgoing,
+        mut back: Back,
+        mut answer: Answer,
+        upload: &mut Upload,
+        front: &mut F,
+        story: &mut Story,
+    ) -> Option<Reply> {
+        let asked = outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
         let goes_raw = match switched(asked, answer.status, &answer.headers) {
             Switch::Stays => false,
             Switch::Agreed => true,
             Switch::Wrong => {
-                story.upstream_failed(self.attempt.pool, &BackFault::Malformed);
+                self.failed(attempt, &BackFault::Malformed);
+                story.upstream_failed(attempt.pool, &BackFault::Malformed);
                 return Some(Reply::of(StatusCode::BAD_GATEWAY));
             }
         };
-        self.edit(&mut answer, goes_raw);
-        let timeouts = self.request.client.door.front.http().timeouts;
+        self.edit(attempt, &mut answer, goes_raw);
+        let timeouts = self.client.door.front.http().timeouts;
         let patience = if goes_raw { timeouts.upgraded_idle } else { timeouts.body };
+        self.deadline.within(patience);
         upload.is_final();
         if goes_raw {
-            *upload = Upload::tunnel();
+            story.came(upload.bytes());
+            *upload = Upload::tunnel(self.client.door.front.clone());
             if let Back::H1(back) = &mut back {
                 back.become_tunnel();
             }
         }
+        story.gets(answer.status);
         let Answer { status, headers, extent } = answer;
-        if front.begin(status, headers, extent, goes_raw).is_err() {
-            story.client_gone();
-            front.abort();
-            return None;
-        }
-        let deadline = self.request.deadline;
-        deadline.within(patience);
-        let mut download = Download::default();
-        let relayed = std::future::poll_fn(|cx| {
-            relay::poll_bodies((upload, &mut download), front, &mut back, deadline, patience, goes_raw, cx)
-        });
-        let relayed = relayed.await;
-        story.bytes_in += upload.bytes();
+        let relayed = match front.begin(status, headers, extent, goes_raw) {
+            Err(fault) => Err(Fault::Front(fault)),
+            Ok(()) => self.relay(&mut back, upload, front, patience, goes_raw).await,
+        };
+        story.came(upload.bytes());
         match relayed {
-            Ok(()) => {
-                if let Back::H1(back) = back
-                    && self.request.client.door.front.listener.proxy_protocol_to.is_none()
-                    && let Some(stream) = back.into_idle(&self.request.core.buffers)
-                {
-                    self.in_flight.endpoint.keep(stream, &self.attempt.pool.plan.upstream, self.request.deadline_now());
-                }
-            }
+            Ok(()) => self.keep(attempt, back),
             Err(fault) => {
-                story.broke_off(self.attempt.pool, &fault, goes_raw);
-                if let Fault::Back(fault) = &fault && !goes_raw {
-                    self.request.failed(self.attempt, fault);
+                if let Fault::Back(fault) = &fault
+                    && !goes_raw
+                {
+                    self.failed(attempt, fault);
                 }
+                story.broke_off(attempt.pool, &fault);
                 front.abort();
             }
         }
         None
     }
 
+    async fn relay<F: Front>(
+        &self,
+        back: &mut Back,
+        upload: &mut Upload,
+        front: &mut F,
+        patience: Duration,
+        goes_raw: bool,
+    ) -> Result<(), Fault> {
+        let mut download = Download::default();
+        let both = |cx: &mut Context<'_>| {
+            relay::poll_bodies((upload, &mut download), front, back, self.deadline, patience, goes_raw, cx)
+        };
+        std::future::poll_fn(both).await
+    }
+
+    /// The connection serves other requests, where it can.
+    fn keep(&self, attempt: &Attempt<'_>, back: Back) {
+        if let Back::H1(back) = back
+            && let Some(stream) = back.into_idle(&self.core.buffers)
+            && self.client.door.front.listener.proxy_protocol_to.is_none()
+        {
+            attempt.in_flight.endpoint.keep(stream, &attempt.pool.plan.upstream, self.core.deadlines.now());
+        }
+    }
+
     /// The head that the client sees.
-    fn edit(&self, answer: &mut Answer, goes_raw: bool) {
+    fn edit(&self, attempt: &Attempt<'_>, answer: &mut Answer, goes_raw: bool) {
         let protocol = answer.headers.get(header::UPGRADE).filter(|_| goes_raw).cloned();
         hop_by_hop::strip(&mut answer.headers);
         answer.headers.remove(header::TE);
         protocol.into_iter().for_each(|protocol| _ = answer.headers.insert(header::UPGRADE, protocol));
-        let front = &self.request.client.door.front;
-        self.route.edit_response(answer.status, &mut answer.headers, &values(self.known, front.scheme), self.request.core.deadlines.now());
-        if let Some(cookie) = self.cookie(front.scheme == "https") {
+        let front = &self.client.door.front;
+        let values = values(self.known, front.scheme);
+        self.route.edit_response(answer.status, &mut answer.headers, &values, self.core.deadlines.now());
+        if let Some(cookie) = self.cookie(attempt, front.scheme == "https") {
             answer.headers.append(header::SET_COOKIE, cookie);
         }
     }
 
     /// What brings the client back to the endpoint, unless it has that already.
-    fn cookie(&self, is_secure: bool) -> Option<HeaderValue> {
-        let (name, sticky) = (self.route.sticky.as_deref()?, self.attempt.pool.plan.sticky.as_ref()?);
-        let is_known = self.sticky.is_some_and(|value| sticky.endpoint(value) == Some(self.attempt.at) && !sticky.is_outdated(value));
-        if is_known { None } else { sticky.set_cookie(name, self.attempt.at, is_secure)?.try_into().ok() }
+    fn cookie(&self, attempt: &Attempt<'_>, is_secure: bool) -> Option<HeaderValue> {
+        let (name, sticky) = (self.route.sticky.as_deref()?, attempt.pool.plan.sticky.as_ref()?);
+        let found = self.sticky.filter(|value| sticky.endpoint(value) == Some(attempt.at));
+        if self.sticky.is_some() {
+            attempt.pool.cell.stuck(found.is_some());
+        }
+        if found.is_some_and(|value| !sticky.is_outdated(value)) {
+            return None;
+        }
+        sticky.set_cookie(name, attempt.at, is_secure)?.try_into().ok()
     }
 }

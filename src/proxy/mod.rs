@@ -1,8 +1,33 @@
 //! The regional tier: listeners that send each request to an endpoint of a pool.
 
+pub mod accept;
 pub mod access_line;
 pub mod access_log;
+pub mod asked;
+pub mod back;
+pub mod buffers;
 pub mod cells;
+pub mod client;
+pub mod core;
 pub mod counts;
+pub mod deadline;
+pub mod decide;
+pub mod exchange;
+pub mod front;
 pub mod h1;
+pub mod h1_connection;
+pub mod h2_connection;
+pub mod listening;
+pub mod outbox;
+pub mod outgoing;
+pub mod proxy_protocol;
 pub mod record;
+pub mod relay;
+pub mod reply;
+pub mod service;
+pub mod story;
+pub mod stream;
+pub mod tls;
+pub mod upstream;
+pub mod upstream_tls;
+pub mod worker;

@@ -43,6 +43,19 @@ impl Outbox {
         Outbox { laid: room, ..Outbox::default() }
     }
 
+    /// Room that somebody else had, when it has none.
+    pub fn take_room(&mut self, room: Vec<u8>) {
+        if self.laid.capacity() == 0 {
+            self.laid = room;
+            self.laid.clear();
+        }
+    }
+
+    /// Its room, for somebody else, when all is written.
+    pub fn give_room(&mut self) -> Vec<u8> {
+        if self.is_empty() { std::mem::take(&mut self.laid) } else { Vec::new() }
+    }
+
     /// Its room, for somebody else.
     pub fn into_room(self) -> Vec<u8> {
         self.laid

@@ -18,8 +18,6 @@ pub struct Outgoing {
     pub query: Option<String>,
     /// Whom the client asked for.
     pub authority: HeaderValue,
-    /// `https` or `http`: what the client spoke.
-    pub scheme: &'static str,
     /// Without those of one hop and those that frame a body; perhaps with a `host`, which nobody writes.
     pub headers: HeaderMap,
     /// How long its body is.
@@ -28,8 +26,6 @@ pub struct Outgoing {
     pub upgrade: Option<String>,
     /// Its method usually has a body, so that the absence of one is told (RFC 9110 section 8.6).
     pub says_empty: bool,
-    /// The client understands trailers.
-    pub has_trailers: bool,
 }
 
 impl Outgoing {

@@ -4,11 +4,13 @@
 //! goes on both ways for hours. Each direction holds one piece at most; who reads slowly is sent slowly. A direction that makes
 //! progress moves the deadline.
 
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use crate::proxy::back::Answer;
 use crate::proxy::back::Back;
@@ -16,9 +18,14 @@ use crate::proxy::back::BackFault;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
+use crate::regional::front::Front as Listener;
+use crate::route::trailers;
 
 /// A body up to this is kept while its request might be sent again.
 pub const REPLAYED_MAX: usize = 64 * 1024;
+
+/// Once one end of a tunnel has said that nothing more comes, the other has so long between two bytes.
+const HALF_CLOSED: Duration = Duration::from_secs(60);
 
 /// Why a relay ended before its end.
 #[derive(Debug)]
@@ -44,8 +51,10 @@ pub struct Upload {
     resent: usize,
     bytes: u64,
     bytes_max: u64,
-    /// Whether trailers go on.
-    sends_trailers: bool,
+    has_body: bool,
+    /// What the client said would come after the body.
+    declared: Option<HeaderMap>,
+    listener: Arc<Listener>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +68,7 @@ enum State {
 
 impl Upload {
     /// Of a request with a body, or without.
-    pub fn new(has_body: bool, bytes_max: Option<u64>, sends_trailers: bool) -> Self {
+    pub fn new(has_body: bool, bytes_max: Option<u64>, declared: Option<HeaderMap>, listener: Arc<Listener>) -> Self {
         Upload {
             state: if has_body { State::Going } else { State::Flushing },
             kept: Some(Vec::new()),
@@ -67,8 +76,15 @@ impl Upload {
             resent: 0,
             bytes: 0,
             bytes_max: bytes_max.unwrap_or(u64::MAX),
-            sends_trailers,
+            declared,
+            listener,
+            has_body,
         }
+    }
+
+    /// Of a connection that goes on as something else.
+    pub fn tunnel(listener: Arc<Listener>) -> Self {
+        Upload { kept: None, ..Upload::new(true, None, None, listener) }
     }
 
     /// Whether another attempt can have all of it.
@@ -78,7 +94,7 @@ impl Upload {
 
     /// From the beginning, to another endpoint.
     pub fn again(&mut self) {
-        self.state = State::Going;
+        self.state = if self.has_body { State::Going } else { State::Flushing };
         self.resent = 0;
     }
 
@@ -100,7 +116,13 @@ impl Upload {
     }
 
     /// Ready when all of it has left, or nobody wants more of it; whether there was progress goes to `moved`.
-    fn poll(&mut self, front: &mut impl Front, back: &mut Back, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+    fn poll(
+        &mut self,
+        front: &mut impl Front,
+        back: &mut Back,
+        cx: &mut Context<'_>,
+        moved: &mut bool,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             match self.state {
                 State::Over | State::Refused => return Poll::Ready(Ok(())),
@@ -137,16 +159,28 @@ impl Upload {
                             *moved = true;
                             self.keep(&data)?;
                             back.push(data);
+                            if front.is_body_over() {
+                                self.finish(front, back)?;
+                            }
                         }
-                        Poll::Ready(Ok(None)) => {
-                            let trailers = front.body_trailers().filter(|_| self.sends_trailers);
-                            back.finish(trailers.as_ref());
-                            self.state = State::Flushing;
-                        }
+                        Poll::Ready(Ok(None)) => self.finish(front, back)?,
                     }
                 }
             }
         }
+    }
+
+    /// The body is over; its trailers go on, if they may.
+    fn finish(&mut self, front: &mut impl Front, back: &mut Back) -> Result<(), Fault> {
+        let trailers = front.body_trailers();
+        if let Some(trailers) = &trailers {
+            let none = HeaderMap::new();
+            let checked = trailers::check(self.declared.as_ref().unwrap_or(&none), trailers, self.listener.trailers());
+            checked.map_err(|refusal| Fault::Front(FrontFault::Trailers(refusal)))?;
+        }
+        back.finish(trailers.as_ref());
+        self.state = State::Flushing;
+        Ok(())
     }
 
     fn keep(&mut self, data: &Bytes) -> Result<(), Fault> {
@@ -212,10 +246,18 @@ pub struct Download {
     is_finished: bool,
     /// What the other side waits for when nothing moves.
     waits_for_front: bool,
+    /// Of a tunnel: one end has said that nothing more comes.
+    is_half_closed: bool,
 }
 
 impl Download {
-    fn poll(&mut self, front: &mut impl Front, back: &mut Back, cx: &mut Context<'_>, moved: &mut bool) -> Poll<Result<(), Fault>> {
+    fn poll(
+        &mut self,
+        front: &mut impl Front,
+        back: &mut Back,
+        cx: &mut Context<'_>,
+        moved: &mut bool,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             self.waits_for_front = true;
             if self.is_finished {
@@ -238,6 +280,11 @@ impl Download {
                 Poll::Ready(Ok(Some(data))) => {
                     *moved = true;
                     front.push(data);
+                    // The last piece and the end leave together.
+                    self.is_finished = back.is_body_over();
+                    if self.is_finished {
+                        front.finish(back.trailers());
+                    }
                 }
                 Poll::Ready(Ok(None)) => {
                     front.finish(back.trailers());
@@ -259,17 +306,17 @@ pub fn poll_bodies(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Fault>> {
     let mut moved = false;
-    let up = upload.poll(front, back, cx, &mut moved);
-    let down = download.poll(front, back, cx, &mut moved);
-    match (up, down) {
-        (_, Poll::Ready(Err(fault))) | (Poll::Ready(Err(fault)), _) => return Poll::Ready(Err(fault)),
-        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
-        // A response that is over before its request: the rest of that is of no use to anybody.
-        (Poll::Pending, Poll::Ready(Ok(()))) if !is_tunnel => return Poll::Ready(Ok(())),
-        _ => {}
+    let up = upload.poll(front, back, cx, &mut moved)?;
+    let down = download.poll(front, back, cx, &mut moved)?;
+    // A response that is over before its request: the rest of that is of no use to anybody.
+    if down.is_ready() && (up.is_ready() || !is_tunnel) {
+        return Poll::Ready(Ok(()));
     }
     if moved {
-        deadline.within(patience);
+        let is_half_closed = is_tunnel && (up.is_ready() || down.is_ready());
+        deadline.within(if is_half_closed { patience.min(HALF_CLOSED) } else { patience });
+    } else if is_tunnel && up.is_ready() != down.is_ready() && !std::mem::replace(&mut download.is_half_closed, true) {
+        deadline.within(patience.min(HALF_CLOSED));
     }
     if front.poll_gone(cx).is_ready() {
         return Poll::Ready(Err(Fault::Front(FrontFault::gone())));

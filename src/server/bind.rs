@@ -108,6 +108,43 @@ pub fn stream(address: SocketAddr, what: &str) -> Result<TcpListener, Problem> {
     open().map_err(|error| problem(address, what, &error))
 }
 
+/// Opens listening TCP sockets that share an address, one for each worker; the kernel spreads connections over them. Another
+/// process that listens there is told of, although it might share, too.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn streams(address: SocketAddr, workers: usize, what: &str) -> Result<Vec<TcpListener>, Problem> {
+    let real = stream(address, what)?.local_addr().map_err(|error| problem(address, what, &error))?;
+    let open = || {
+        let socket = Socket::new(Domain::for_address(real), Type::STREAM, Some(Protocol::TCP))?;
+        if real.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&SockAddr::from(real))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    };
+    (0..workers).map(|_| open()).collect::<io::Result<_>>().map_err(|error| problem(real, what, &error))
+}
+
+/// As [`streams`], but those that are there already.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn streams_from(
+    wanted: SocketAddr,
+    workers: usize,
+    what: &str,
+    given: &mut Given,
+) -> Result<Vec<TcpListener>, Problem> {
+    let address = given.real(wanted);
+    let there: Vec<TcpListener> = std::iter::from_fn(|| given.stream(address)).collect();
+    if there.is_empty() { streams(address, workers, what) } else { Ok(there) }
+}
+
 /// As [`stream`], but the one that is there already.
 ///
 /// # Errors

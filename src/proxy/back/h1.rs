@@ -1,6 +1,5 @@
 //! A request on its way over HTTP/1.1 to an endpoint, and its response.
 
-use std::io;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -45,6 +44,8 @@ pub struct H1Back {
     keeps_alive: bool,
     has_sent_all: bool,
     is_tunnel: bool,
+    /// In a tunnel: nothing more comes from the client.
+    shuts_down: bool,
     /// The connection served requests before: it may have been closed while idle.
     pub is_reused: bool,
     /// Something of the response was read.
@@ -69,6 +70,7 @@ impl H1Back {
             keeps_alive: false,
             has_sent_all: sends.is_empty(),
             is_tunnel: false,
+            shuts_down: false,
             is_reused,
             has_heard: false,
         }
@@ -93,6 +95,7 @@ impl H1Back {
 
     /// The request's body is over.
     pub fn finish(&mut self, trailers: Option<&HeaderMap>) {
+        self.shuts_down = self.is_tunnel;
         if self.sends == Framing::Chunked && !self.is_tunnel {
             write::last_chunk(self.outbox.laid(), trailers);
         }
@@ -101,7 +104,12 @@ impl H1Back {
 
     /// Ready when all that was pushed is written.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackFault>> {
-        self.outbox.poll_flush(&mut self.stream, cx).map_err(BackFault::of)
+        ready!(self.outbox.poll_flush(&mut self.stream, cx)).map_err(BackFault::of)?;
+        if self.shuts_down {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).map_err(BackFault::of)?;
+            self.shuts_down = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether a byte of the request has left.
@@ -165,20 +173,21 @@ impl H1Back {
         }
     }
 
+    /// Whether the last piece of the response's body was taken.
+    pub fn is_body_over(&self) -> bool {
+        self.body.as_ref().is_some_and(Body::is_over)
+    }
+
     /// The response's trailers, once its body is over.
     pub fn trailers(&mut self) -> Option<HeaderMap> {
         self.body.as_mut()?.trailers()
     }
 
-    /// Tells the endpoint that nothing more comes, in a tunnel.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
     /// The connection, when it can serve another request.
     pub fn into_idle(self, buffers: &Buffers) -> Option<Stream> {
         let is_over = self.body.as_ref().is_some_and(Body::is_over);
-        let is_clean = is_over && self.keeps_alive && self.has_sent_all && self.inbox.is_empty() && self.outbox.is_empty();
+        let is_clean =
+            is_over && self.keeps_alive && self.has_sent_all && self.inbox.is_empty() && self.outbox.is_empty();
         buffers.return_inbox(self.inbox);
         buffers.return_outbox(self.outbox.into_room());
         is_clean.then_some(self.stream)
@@ -206,9 +215,6 @@ fn lay_head(out: &mut Vec<u8>, request: &Outgoing, sends: Framing) {
         write::field(out, &header::UPGRADE, protocol.as_bytes());
     } else if !sends.is_empty() || request.says_empty {
         write::framing(out, sends);
-    }
-    if sends == Framing::Chunked && request.has_trailers {
-        out.extend_from_slice(b"te: trailers\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }

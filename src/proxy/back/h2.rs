@@ -16,8 +16,8 @@ use http::header;
 use crate::proxy::back::Answer;
 use crate::proxy::back::BackFault;
 use crate::proxy::back::Extent;
-use crate::proxy::upstream::h2_connections::Streams;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::upstream::h2_connections::Streams;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -38,7 +38,15 @@ pub struct H2Back {
 impl H2Back {
     /// Of a stream that was opened.
     pub fn new(response: ResponseFuture, sender: SendStream<Bytes>, has_ended: bool, open: Rc<Streams>) -> Self {
-        H2Back { sender, response, receiver: None, waiting: Bytes::new(), trailers: None, ended: has_ended, _open: open }
+        H2Back {
+            sender,
+            response,
+            receiver: None,
+            waiting: Bytes::new(),
+            trailers: None,
+            ended: has_ended,
+            _open: open,
+        }
     }
 
     /// Ready when a piece of the request's body may be pushed.
@@ -96,11 +104,12 @@ impl H2Back {
         }
         let response = ready!(Pin::new(&mut self.response).poll(cx)).map_err(BackFault::of_h2)?;
         let (parts, receiver) = response.into_parts();
-        let extent = match parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()) {
-            _ if receiver.is_end_stream() => Extent::None,
-            Some(length) => Extent::Length(length),
-            None => Extent::Open,
-        };
+        let extent =
+            match parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()) {
+                _ if receiver.is_end_stream() => Extent::None,
+                Some(length) => Extent::Length(length),
+                None => Extent::Open,
+            };
         self.receiver = Some(receiver);
         Poll::Ready(Ok(Answer { status: parts.status, headers: parts.headers, extent }))
     }
@@ -126,6 +135,11 @@ impl H2Back {
         }
         self.trailers = ready!(receiver.poll_trailers(cx)).map_err(BackFault::of_h2)?;
         Poll::Ready(Ok(None))
+    }
+
+    /// Whether the last piece of the response's body was taken, and no trailers follow.
+    pub fn is_body_over(&self) -> bool {
+        self.receiver.as_ref().is_some_and(RecvStream::is_end_stream)
     }
 
     /// The response's trailers, once its body is over.

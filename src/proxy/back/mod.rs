@@ -66,7 +66,7 @@ pub enum BackFault {
     /// HTTP/2: it did not begin on this stream; anybody may have it instead (RFC 9113 section 8.7).
     RefusedStream,
     /// HTTP/2: it ended the stream.
-    Stream(h2::Error),
+    Stream(::h2::Error),
 }
 
 impl BackFault {
@@ -76,11 +76,11 @@ impl BackFault {
     }
 
     /// Of HTTP/2.
-    pub fn of_h2(error: h2::Error) -> Self {
+    pub fn of_h2(error: ::h2::Error) -> Self {
         match error.reason() {
-            Some(h2::Reason::REFUSED_STREAM) => BackFault::RefusedStream,
+            Some(::h2::Reason::REFUSED_STREAM) => BackFault::RefusedStream,
             // A connection that was shut down before our stream began there.
-            _ if error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR) => {
+            _ if error.is_go_away() && error.is_remote() && error.reason() == Some(::h2::Reason::NO_ERROR) => {
                 BackFault::RefusedStream
             }
             _ => BackFault::Stream(error),
@@ -167,6 +167,11 @@ impl Back {
     /// A piece of the response's body; nothing at its end.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BackFault>> {
         each!(self, back => back.poll_body(cx))
+    }
+
+    /// Whether the last piece of the response's body was taken, and nothing follows it.
+    pub fn is_body_over(&self) -> bool {
+        each!(self, back => back.is_body_over())
     }
 
     /// The response's trailers, once its body is over.

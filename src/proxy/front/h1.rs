@@ -52,9 +52,13 @@ pub struct H1Front {
     /// The client has said that nothing more comes.
     has_ended: bool,
     is_tunnel: bool,
+    /// In a tunnel: nothing more comes from the endpoint.
+    shuts_down: bool,
     /// The response's head was laid.
     pub has_begun: bool,
     bytes_before: u64,
+    /// The connection was reset, so that the client sees that something is missing.
+    pub was_aborted: bool,
 }
 
 impl H1Front {
@@ -72,8 +76,10 @@ impl H1Front {
             keeps_alive: true,
             has_ended: false,
             is_tunnel: false,
+            shuts_down: false,
             has_begun: false,
             bytes_before: 0,
+            was_aborted: false,
         }
     }
 
@@ -197,10 +203,24 @@ impl Front for H1Front {
         }
     }
 
-    fn begin(&mut self, status: StatusCode, headers: HeaderMap, extent: Extent, goes_raw: bool) -> Result<(), FrontFault> {
+    fn begin(
+        &mut self,
+        status: StatusCode,
+        headers: HeaderMap,
+        extent: Extent,
+        goes_raw: bool,
+    ) -> Result<(), FrontFault> {
         self.has_begun = true;
-        if goes_raw { self.lay_switch(&headers) } else { self.lay_head(status, &headers, extent) }
+        if goes_raw {
+            self.lay_switch(&headers)
+        } else {
+            self.lay_head(status, &headers, extent)
+        }
         Ok(())
+    }
+
+    fn takes_body(&self) -> bool {
+        !self.is_head
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FrontFault>> {
@@ -215,6 +235,7 @@ impl Front for H1Front {
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) {
+        self.shuts_down = self.is_tunnel;
         if self.sends == Framing::Chunked {
             let trailers = trailers.filter(|_| self.takes_trailers);
             write::last_chunk(self.outbox.laid(), trailers.as_ref());
@@ -223,14 +244,19 @@ impl Front for H1Front {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FrontFault>> {
         ready!(self.outbox.poll_flush(&mut self.stream, cx)).map_err(FrontFault::Gone)?;
+        if self.shuts_down {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).map_err(FrontFault::Gone)?;
+            self.shuts_down = false;
+        }
         Poll::Ready(Ok(()))
     }
 
     fn abort(&mut self) {
         self.keeps_alive = false;
+        self.was_aborted = true;
         if self.has_begun {
             // Without this the end of a body that is delimited by the connection's end would look like its own.
-            _ = self.stream.socket().set_linger(Some(std::time::Duration::ZERO));
+            _ = self.stream.socket().set_zero_linger();
         }
     }
 

@@ -51,7 +51,16 @@ pub trait Front {
     fn inform(&mut self, status: StatusCode, headers: HeaderMap);
 
     /// The response's head; `goes_raw` when what follows are the bytes of an upgrade.
-    fn begin(&mut self, status: StatusCode, headers: HeaderMap, extent: Extent, goes_raw: bool) -> Result<(), FrontFault>;
+    fn begin(
+        &mut self,
+        status: StatusCode,
+        headers: HeaderMap,
+        extent: Extent,
+        goes_raw: bool,
+    ) -> Result<(), FrontFault>;
+
+    /// Whether the response to this request may have a body: not to HEAD.
+    fn takes_body(&self) -> bool;
 
     /// Ready when a piece of the response's body may be pushed.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FrontFault>>;

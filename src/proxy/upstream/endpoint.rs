@@ -16,6 +16,7 @@ use crate::balance::live::Live;
 use crate::balance::peak_ewma::PeakEwma;
 use crate::model::Moment;
 use crate::model::Upstream;
+use crate::proxy::cells::EndpointCell;
 use crate::proxy::stream::Stream;
 use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::h2_connections::Connections;
@@ -34,6 +35,8 @@ pub struct Endpoint {
     pub connections: Connections,
     /// Whether it speaks HTTP/2, once that was found out.
     pub speaks_h2: Cell<Option<bool>>,
+    /// What is counted of it.
+    pub cell: Arc<EndpointCell>,
     /// Requests that wait for the HTTP/2 connection that is being made.
     pub opening: Rc<tokio::sync::Semaphore>,
     idle: RefCell<Vec<Idle>>,
@@ -50,11 +53,12 @@ struct Idle {
 
 impl Endpoint {
     /// One that nothing is known of yet.
-    pub fn new(address: SocketAddr, live: Arc<Live>, way: Way) -> Self {
+    pub fn new(address: SocketAddr, live: Arc<Live>, way: Way, cell: Arc<EndpointCell>) -> Self {
         Endpoint {
             address,
             live,
             way,
+            cell,
             connections: Connections::default(),
             speaks_h2: Cell::default(),
             opening: Rc::new(tokio::sync::Semaphore::new(1)),
@@ -141,6 +145,7 @@ impl InFlight {
     /// It begins.
     pub fn new(endpoint: Rc<Endpoint>, queue: Rc<Arc<Queue>>) -> Self {
         endpoint.live.begins();
+        endpoint.cell.request_begun();
         InFlight { endpoint, queue }
     }
 }
@@ -148,6 +153,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.live.ends();
+        self.endpoint.cell.request_ended();
         self.queue.freed();
     }
 }

@@ -19,6 +19,7 @@ use crate::balance::standing::Standing;
 use crate::balance::window::BUCKETS;
 use crate::health::table::HealthTable;
 use crate::model::Moment;
+use crate::proxy::cells::PoolCell;
 use crate::proxy::upstream::endpoint::Endpoint;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::queue::Queue;
@@ -40,6 +41,8 @@ pub struct Pool {
     pub live: Arc<LivePool>,
     /// Those who wait.
     pub queue: Rc<Arc<Queue>>,
+    /// What is counted of it.
+    pub cell: Arc<PoolCell>,
     balancer: RefCell<Balancer>,
     budget: RefCell<RetryBudget>,
     fresh: RefCell<Option<Fresh>>,
@@ -105,7 +108,13 @@ impl Load for Carried<'_> {
 
 impl Pool {
     /// For one of so many cores.
-    pub fn new(plan: Arc<PoolPlan>, endpoints: Box<[Rc<Endpoint>]>, live: Arc<LivePool>, queue: Arc<Queue>, (core, cores): (u32, u32)) -> Self {
+    pub fn new(
+        plan: Arc<PoolPlan>,
+        endpoints: Box<[Rc<Endpoint>]>,
+        live: Arc<LivePool>,
+        (queue, cell): (Arc<Queue>, Arc<PoolCell>),
+        (core, cores): (u32, u32),
+    ) -> Self {
         let balancer = Balancer::new(plan.method.clone(), core);
         let least = (LEAST_PER_SECOND * BUCKETS as u32 / cores.max(1)).max(1);
         let budget = RetryBudget::new(plan.upstream.retry_percent, least);
@@ -113,6 +122,7 @@ impl Pool {
             endpoints,
             live,
             queue: Rc::new(queue),
+            cell,
             balancer: RefCell::new(balancer),
             budget: RefCell::new(budget),
             fresh: RefCell::default(),
@@ -157,7 +167,8 @@ impl Pool {
         passed[..count].copy_from_slice(&tried[..count]);
         let mut is_full = false;
         while count < passed.len() {
-            let pick = Pick { tried: &passed[..count], load: &Carried(&self.endpoints), key: wish.key, draw: wish.draw, now };
+            let pick =
+                Pick { tried: &passed[..count], load: &Carried(&self.endpoints), key: wish.key, draw: wish.draw, now };
             let Some(at) = standing.pick(&mut self.balancer.borrow_mut(), &pick) else { break };
             let has_room = self.has_room(at);
             if has_room && self.endpoints[at].live.ask(now) {
@@ -206,11 +217,14 @@ impl Pool {
         }
         let reweighed = look.health.pool(plan.id).reweighed;
         if self.is_keyed() && (reweighed || was_reweighed) {
-            let weight = |member: &crate::regional::pool::MemberPlan| look.health.weight_ordered(member.id).unwrap_or(member.weight);
+            let weight = |member: &crate::regional::pool::MemberPlan| {
+                look.health.weight_ordered(member.id).unwrap_or(member.weight)
+            };
             *self.balancer.borrow_mut() = Balancer::new(plan.reweighed(weight), self.core);
         }
         let slow_start = if self.is_keyed() { Duration::ZERO } else { plan.upstream.slow_start };
         let standing = Standing::of(&members, plan.upstream.panic_percent, slow_start, now);
+        self.cell.panics(standing.panics());
         let wakes = self.live.wakes_at().filter(|at| *at > now).unwrap_or(Moment(u64::MAX));
         let until = if standing.is_growing() { wakes.min(now + GROWING) } else { wakes };
         Fresh { standing, look: look.number, epoch, until, reweighed }

@@ -1,0 +1,216 @@
+//! A client's connection over HTTP/1.1, from request to request.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use tokio::io::AsyncWrite;
+
+use crate::model::HttpTimeouts;
+use crate::model::Moment;
+use crate::proxy::asked::Asked;
+use crate::proxy::back::Extent;
+use crate::proxy::buffers::ROOM;
+use crate::proxy::client::Client;
+use crate::proxy::core::Core;
+use crate::proxy::deadline::Deadline;
+use crate::proxy::exchange;
+use crate::proxy::front::h1;
+use crate::proxy::front::h1::H1Front;
+use crate::proxy::h1::request;
+use crate::proxy::h1::request::BadHead;
+use crate::proxy::h1::request::RequestHead;
+use crate::proxy::listening::Listening;
+use crate::proxy::reply::Reply;
+use crate::proxy::stream::Stream;
+
+/// How long a client that was refused may go on sending, so that it hears why: a connection that is closed over unread bytes is
+/// reset, and the response lost with it (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+/// And so much of it is read.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// Room for the first bytes of a request in TLS; the rest is read into more.
+const FIRST_BYTES: usize = 64;
+
+/// What came of waiting for a head.
+enum Next {
+    Request(Box<RequestHead>, Moment),
+    Bad(BadHead),
+    /// The client has gone, or said nothing more in time.
+    Over,
+    /// It began and did not end in time.
+    TooSlow,
+}
+
+/// Serves a connection to its end; `before` was read already.
+pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client, stream: Stream, before: BytesMut) {
+    let deadline = core.deadlines.another();
+    let mut front = H1Front::new(stream);
+    front.inbox = before;
+    let accepted = core.deadlines.now();
+    let mut is_first = true;
+    loop {
+        let timeouts = client.door.front.http().timeouts;
+        let next = next(&core, &mut front, &deadline, &timeouts, std::mem::take(&mut is_first)).await;
+        let (head, began) = match next {
+            Next::Over => break,
+            Next::TooSlow => {
+                refuse(&core, &client, &mut front, &deadline, StatusCode::REQUEST_TIMEOUT, "header_timeout").await;
+                break;
+            }
+            Next::Bad(why) => {
+                let (status, code) = told(why);
+                refuse(&core, &client, &mut front, &deadline, status, code).await;
+                break;
+            }
+            Next::Request(head, began) => (head, began),
+        };
+        let Some((view, door)) = listening.now(&core) else { break };
+        if !Rc::ptr_eq(&door, &client.door) {
+            client = client.at(door);
+        }
+        front.asks(&head);
+        let is_old = timeouts.age.is_some_and(|age| core.deadlines.now().since(accepted) > age);
+        front.keeps_alive &= !listening.leaves() && !is_old;
+        front.outbox.take_room(core.buffers.outbox());
+        let asked = asked(*head, began, core.now());
+        // On the heap: a connection that waits for its next request shall be small.
+        Box::pin(exchange::serve(&core, &view, &client, asked, &mut front, &deadline)).await;
+        if !front.is_ready_for_next() {
+            close(&mut front, &deadline).await;
+            return;
+        }
+    }
+    // The client has gone, or has been quiet for too long: nothing is owed to it.
+    _ = h1::shutdown(&mut front.stream).await;
+}
+
+fn asked(head: RequestHead, began: Moment, now: Moment) -> Asked {
+    Asked {
+        extent: Extent::of(head.framing),
+        method: head.method,
+        uri: head.uri,
+        version: head.version,
+        headers: head.headers,
+        protocol: None,
+        began,
+        head_took: now.since(began),
+        head_bytes: head.bytes as u64,
+    }
+}
+
+/// The next head. A connection that waits holds no room.
+async fn next(core: &Core, front: &mut H1Front, deadline: &Deadline, timeouts: &HttpTimeouts, is_first: bool) -> Next {
+    // A fresh connection is one that wants something.
+    deadline.within(if is_first { timeouts.header } else { timeouts.idle });
+    if front.inbox.is_empty() {
+        core.buffers.return_inbox(std::mem::take(&mut front.inbox));
+        core.buffers.return_outbox(front.outbox.give_room());
+        if !is_readable(front, deadline).await {
+            return Next::Over;
+        }
+        let first = std::mem::replace(&mut front.inbox, core.buffers.inbox());
+        front.inbox.extend_from_slice(&first);
+    }
+    let (mut seen, mut began) = (0, None);
+    loop {
+        match request::take(&mut front.inbox, &mut seen) {
+            Ok(Some(head)) => return Next::Request(Box::new(head), began.unwrap_or_else(|| core.now())),
+            Err(why) => return Next::Bad(why),
+            Ok(None) if front.has_ended() => return Next::Over,
+            Ok(None) => {}
+        }
+        front.inbox.reserve(ROOM / 2);
+        let came = poll_fn(|cx| match front.stream.poll_fill(&mut front.inbox, cx) {
+            Poll::Pending => deadline.poll_due(cx).map(|()| None),
+            Poll::Ready(came) => Poll::Ready(Some(came)),
+        });
+        match came.await {
+            Some(Ok(count)) if count > 0 => {
+                if began.is_none() {
+                    began = Some(core.now());
+                    deadline.within(timeouts.header);
+                }
+            }
+            None if !front.inbox.is_empty() => return Next::TooSlow,
+            _ => return Next::Over,
+        }
+    }
+}
+
+/// Whether there is something to read before the deadline.
+async fn is_readable(front: &mut H1Front, deadline: &Deadline) -> bool {
+    let readable = |cx: &mut Context<'_>| {
+        let ready = match &mut front.stream {
+            Stream::Plain(socket) => socket.poll_read_ready(cx).map(|ready| ready.is_ok()),
+            // TLS may hold what it has decrypted already: only reading tells.
+            secured => {
+                front.inbox.reserve(FIRST_BYTES);
+                secured.poll_fill(&mut front.inbox, cx).map(|came| came.is_ok_and(|count| count > 0))
+            }
+        };
+        match ready {
+            Poll::Pending => deadline.poll_due(cx).map(|()| false),
+            ready => ready,
+        }
+    };
+    poll_fn(readable).await
+}
+
+/// Why a head is refused: what the client is told, and the code of logs and metrics.
+fn told(why: BadHead) -> (StatusCode, &'static str) {
+    match why {
+        BadHead::Refused(refusal) => (refusal.status(), refusal.code()),
+        BadHead::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+        BadHead::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+        BadHead::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
+    }
+}
+
+async fn refuse(
+    core: &Core,
+    client: &Client,
+    front: &mut H1Front,
+    deadline: &Deadline,
+    status: StatusCode,
+    code: &'static str,
+) {
+    front.keeps_alive = false;
+    deadline.within(client.door.front.http().timeouts.body);
+    core.refused_head(client, status, code);
+    if Reply::of(status).send(front, deadline).await.is_ok() {
+        close(front, deadline).await;
+    }
+}
+
+/// Ends a connection so that the client hears all that was said to it.
+async fn close(front: &mut H1Front, deadline: &Deadline) {
+    deadline.within(LINGER);
+    let ended = poll_fn(|cx| match Pin::new(&mut front.stream).poll_shutdown(cx) {
+        Poll::Pending => deadline.poll_due(cx).map(|()| false),
+        Poll::Ready(ended) => Poll::Ready(ended.is_ok()),
+    });
+    if !ended.await || front.has_ended() || front.was_aborted {
+        return;
+    }
+    let mut left = LINGER_BYTES_MAX;
+    let mut room = BytesMut::with_capacity(ROOM);
+    while left > 0 {
+        room.clear();
+        room.reserve(ROOM);
+        let came = poll_fn(|cx| match front.stream.poll_fill(&mut room, cx) {
+            Poll::Pending => deadline.poll_due(cx).map(|()| 0),
+            Poll::Ready(came) => Poll::Ready(came.unwrap_or(0)),
+        });
+        match came.await {
+            0 => return,
+            count => left = left.saturating_sub(count),
+        }
+    }
+}

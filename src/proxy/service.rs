@@ -1,0 +1,265 @@
+//! The listeners of a process: opened, served by worker threads, changed by reloads, drained at the end.
+//!
+//! What a new configuration needs is prepared first (sockets, certificates, roots), so that nothing is changed when something
+//! cannot be had; then the snapshot is published, and then [`Proxy::apply`] opens and closes. A socket belongs to its address: a
+//! listener that is renamed keeps it, and with it the connections that wait there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::model::Listener;
+use crate::model::Model;
+use crate::model::Problem;
+use crate::model::Protocol;
+use crate::model::TlsFiles;
+use crate::proxy::core::Shared;
+use crate::proxy::tls::ServerTls;
+use crate::proxy::upstream_tls::ClientTls;
+use crate::proxy::upstream_tls::Roots;
+use crate::proxy::worker;
+use crate::proxy::worker::Command;
+use crate::server::bind;
+use crate::server::given::Given;
+use crate::server::proxies::Proxies;
+
+/// Served listeners.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    sockets: HashMap<SocketAddr, Sockets>,
+    served: Vec<Served>,
+}
+
+struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+/// The sockets of one address, one for each worker.
+struct Sockets {
+    address: SocketAddr,
+    list: Vec<TcpListener>,
+}
+
+/// A listener as it is served; another one when any of this changes.
+#[derive(Clone)]
+struct Served {
+    name: String,
+    bind: SocketAddr,
+    proxies: Proxies,
+    tls: Option<Arc<ServerTls>>,
+    drain: Duration,
+}
+
+/// All that a configuration needs, had.
+pub struct Prepared {
+    sockets: HashMap<SocketAddr, Sockets>,
+    listeners: Vec<Served>,
+    tls: HashMap<Arc<str>, Arc<ClientTls>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({} listeners, {} workers)", self.served.len(), self.workers.len())
+    }
+}
+
+impl Proxy {
+    /// One that serves nothing yet.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Proxy { shared, workers: Vec::new(), sockets: HashMap::new(), served: Vec::new() }
+    }
+
+    /// Opens and reads what the model needs, and changes nothing.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn prepare(&self, model: &Model, given: &mut Given) -> Result<Prepared, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut prepared = Prepared { sockets: HashMap::new(), listeners: Vec::new(), tls: HashMap::new() };
+        for listener in &model.listeners {
+            let Protocol::Http(http) = &listener.protocol else { continue };
+            match self.sockets_for(listener, given) {
+                Ok(sockets) => prepared.sockets.extend(sockets.map(|sockets| (listener.bind, sockets))),
+                Err(problem) => problems.push(problem),
+            }
+            let files: Vec<&TlsFiles> = http.tls.iter().filter_map(|at| model.tls.get(*at)).collect();
+            let tls = if files.is_empty() { Ok(None) } else { ServerTls::of(&files).map(|tls| Some(Arc::new(tls))) };
+            match tls {
+                Ok(tls) => prepared.listeners.push(Served::of(listener, tls)),
+                Err(more) => problems.extend(more),
+            }
+        }
+        let mut roots = Roots::default();
+        for pool in &model.pools {
+            let Some(tls) = &pool.upstream.tls else { continue };
+            match ClientTls::of(tls, pool.upstream.speaks, &mut roots) {
+                Ok(tls) => _ = prepared.tls.insert(pool.name.as_str().into(), Arc::new(tls)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(prepared) } else { Err(problems) }
+    }
+
+    /// Sockets that are not open yet.
+    fn sockets_for(&self, listener: &Listener, given: &mut Given) -> Result<Option<Sockets>, Problem> {
+        if self.sockets.contains_key(&listener.bind) {
+            return Ok(None);
+        }
+        let what = format!("listener {}", listener.name);
+        let list = bind::streams_from(listener.bind, self.shared.cores as usize, &what, given)?;
+        let address = list.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(listener.bind);
+        Ok(Some(Sockets { address, list }))
+    }
+
+    /// How pools are spoken to in TLS: known before the snapshot that needs it is published.
+    pub fn announce(&self, prepared: &Prepared) {
+        self.shared.tls.store(Arc::new(prepared.tls.clone()));
+    }
+
+    /// Serves what was prepared, once its snapshot is published.
+    ///
+    /// # Errors
+    /// When the system has no threads for it.
+    pub fn apply(&mut self, prepared: Prepared) -> io::Result<()> {
+        if !prepared.listeners.is_empty() {
+            self.start_workers()?;
+        }
+        self.sockets.extend(prepared.sockets);
+        let (former, mut served) = (std::mem::take(&mut self.served), Vec::new());
+        let (kept, closed): (Vec<Served>, Vec<Served>) =
+            former.into_iter().partition(|old| prepared.listeners.iter().any(|new| new.is_served_by(old)));
+        for old in &closed {
+            self.tell_all(|| Command::Close { name: old.name.clone(), drain: old.drain });
+        }
+        for new in prepared.listeners {
+            match kept.iter().find(|old| new.is_served_by(old)) {
+                Some(old) => {
+                    if let (Some(old), Some(new)) = (&old.tls, &new.tls) {
+                        old.replace_by(new);
+                    }
+                    served.push(Served { tls: old.tls.clone(), ..new });
+                }
+                None => {
+                    self.open(&new)?;
+                    served.push(new);
+                }
+            }
+        }
+        self.served = served;
+        self.sockets.retain(|bind, _| self.served.iter().any(|served| served.bind == *bind));
+        Ok(())
+    }
+
+    fn start_workers(&mut self) -> io::Result<()> {
+        for number in self.workers.len() as u32..self.shared.cores {
+            let (commands, told) = mpsc::unbounded_channel();
+            let thread = worker::start(number, self.shared.clone(), told)?;
+            self.workers.push(Worker { commands, thread });
+        }
+        Ok(())
+    }
+
+    /// Every socket has a worker, and every worker one.
+    fn open(&self, served: &Served) -> io::Result<()> {
+        let Some(sockets) = self.sockets.get(&served.bind) else { return Ok(()) };
+        for at in 0..sockets.list.len().max(self.workers.len()) {
+            let socket = sockets.list[at % sockets.list.len()].try_clone()?;
+            let (name, tls, proxies) = (served.name.clone(), served.tls.clone(), served.proxies.clone());
+            let worker = &self.workers[at % self.workers.len()];
+            // A worker that has ended is found out when the process ends.
+            _ = worker.commands.send(Command::Open { name, socket, tls, proxies });
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            _ = worker.commands.send(command());
+        }
+    }
+
+    /// Each listener by name, with its real address.
+    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        let real = |served: &Served| self.sockets.get(&served.bind).map_or(served.bind, |sockets| sockets.address);
+        self.served.iter().map(|served| (served.name.clone(), real(served))).collect()
+    }
+
+    /// Copies of all sockets for a successor, and where port 0 led.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn descriptors(&self) -> io::Result<(Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>)> {
+        let all = self.sockets.values().flat_map(|sockets| &sockets.list);
+        let copies = all.map(|socket| socket.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
+        let ports =
+            self.sockets.iter().filter(|(bind, _)| bind.port() == 0).map(|(bind, sockets)| (*bind, sockets.address));
+        Ok((copies, ports.collect()))
+    }
+
+    /// Takes no new connections: a successor does, on the same sockets. What is open ends in its time.
+    pub fn leave(&mut self) {
+        for served in &self.served {
+            self.tell_all(|| Command::Close { name: served.name.clone(), drain: served.drain });
+        }
+    }
+
+    /// Takes connections again: the successor has gone.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn come_back(&mut self) -> io::Result<()> {
+        self.served.iter().try_for_each(|served| self.open(served))
+    }
+
+    /// Takes no new connections, lets those that are open end, for so long, and ends.
+    pub async fn stop(self, drain: Duration) {
+        let mut ends = Vec::new();
+        for worker in &self.workers {
+            let (ended, end) = oneshot::channel();
+            if worker.commands.send(Command::Stop { drain, ended }).is_ok() {
+                ends.push(end);
+            }
+        }
+        for end in ends {
+            // An error means that the worker has ended already.
+            _ = end.await;
+        }
+        let threads = self.workers.into_iter().map(|worker| worker.thread);
+        let joined = tokio::task::spawn_blocking(move || threads.for_each(|thread| _ = thread.join()));
+        _ = joined.await;
+    }
+
+    /// The longest that a listener lets its connections have.
+    pub fn drain_timeout(&self) -> Duration {
+        self.served.iter().map(|served| served.drain).max().unwrap_or_default()
+    }
+}
+
+impl Served {
+    fn of(listener: &Listener, tls: Option<Arc<ServerTls>>) -> Self {
+        Served {
+            name: listener.name.clone(),
+            bind: listener.bind,
+            proxies: Proxies::of(&listener.proxy_protocol_from),
+            tls,
+            drain: listener.drain_timeout,
+        }
+    }
+
+    /// Whether what is open serves it as well: all the rest comes with the snapshot.
+    fn is_served_by(&self, open: &Served) -> bool {
+        (&self.name, self.bind, &self.proxies, self.tls.is_some())
+            == (&open.name, open.bind, &open.proxies, open.tls.is_some())
+    }
+}
