@@ -158,6 +158,7 @@ fn inputs(model: &Model, sources: &Sources, zones: &[(PathBuf, Option<Name>)]) -
     inputs.extend(model.admin.tokens_file.clone());
     inputs.extend(database_paths(&model.geo).cloned());
     inputs.extend(model.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key_file.clone()]));
+    inputs.extend(model.pools.iter().filter_map(|pool| pool.upstream.tls.as_ref()?.ca_file.clone()));
     inputs
 }
 
