@@ -14,6 +14,7 @@ pub enum Refusal {
     HostRepeated,
     HostMalformed,
     HostDiffers,
+    HostMisdirected,
     SchemeUnknown,
     VersionUnknown,
     LengthRepeated,
@@ -44,6 +45,7 @@ impl Refusal {
     /// What the client gets.
     pub fn status(self) -> StatusCode {
         match self {
+            Refusal::HostMisdirected => StatusCode::MISDIRECTED_REQUEST,
             Refusal::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::ExpectUnknown => StatusCode::EXPECTATION_FAILED,
@@ -70,6 +72,7 @@ impl Refusal {
             Refusal::HostRepeated => ("host_repeated", "more than one Host"),
             Refusal::HostMalformed => ("host_malformed", "a Host that is neither a name nor an address"),
             Refusal::HostDiffers => ("host_differs", "Host is not whom the target names"),
+            Refusal::HostMisdirected => ("host_misdirected", "a Host that the connection's certificate does not carry"),
             Refusal::SchemeUnknown => ("scheme_unknown", "a target that is neither http nor https"),
             Refusal::VersionUnknown => ("version_unknown", "a version other than HTTP/1.0, 1.1 and 2"),
             Refusal::LengthRepeated => ("length_repeated", "more than one Content-Length"),
