@@ -55,6 +55,7 @@ pub fn words(error: &rustls::Error) -> String {
     let rustls::Error::InvalidCertificate(fault) = error else { return error.to_string() };
     match fault {
         CertificateError::UnknownIssuer => "the certificate's issuer is not trusted".to_owned(),
+        CertificateError::BadSignature => "a signature of the handshake or in the certificate is wrong".to_owned(),
         // webpki's refusal of a certificate that may sign others, as `openssl req -x509` makes it.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is a CA's, such as a self-signed one, and no server's".to_owned()
