@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -10,8 +11,23 @@ use rhumb::config;
 use rhumb::config::codes;
 use rhumb::config::problem;
 use rhumb::config::problem::Count;
+use rhumb::model::Action;
+use rhumb::model::Expires;
+use rhumb::model::HostMatch;
+use rhumb::model::HttpTimeouts;
+use rhumb::model::KeyedOn;
+use rhumb::model::Limits;
 use rhumb::model::Model;
+use rhumb::model::PathMatch;
 use rhumb::model::Policy;
+use rhumb::model::Protocol;
+use rhumb::model::ProxyProtocol;
+use rhumb::model::Rewrite;
+use rhumb::model::Speaks;
+use rhumb::model::TextMatch;
+use rhumb::model::Underscores;
+use rhumb::model::Upstream;
+use rhumb::model::UpstreamTls;
 use rhumb::runtime::config_files::ConfigFiles;
 
 /// One of everything.
@@ -38,7 +54,7 @@ fn a_whole_configuration_means_what_it_says() {
     assert_eq!(model.server.tls, Some(0));
     assert_eq!(model.regions.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["eu-west", "us-east", "ap-south"]);
     assert_eq!(model.pools[0].fallback.map(|p| model.pool(p).name.as_str()), Some("us-web"));
-    assert_eq!(model.endpoints.len(), 5);
+    assert_eq!(model.endpoints.len(), 9);
     assert_eq!(model.members(1usize.into()).count(), 2);
     assert_eq!(model.vips[0].name, "www.example.com.");
     let Policy::Geolocation(rules) = &model.vips[0].policy else { panic!("{:?}", model.vips[0].policy) };
@@ -49,6 +65,132 @@ fn a_whole_configuration_means_what_it_says() {
     let Policy::Geoproximity(members) = &model.vips[1].policy else { panic!() };
     assert_eq!(members[1].bias, 20);
     assert_eq!(problems(WHOLE), Vec::<String>::new());
+}
+
+#[test]
+fn listeners_and_their_pools_mean_what_they_say() {
+    let model = model(WHOLE);
+    let app = &model.pools[3];
+    assert_eq!(
+        *app.upstream,
+        Upstream {
+            speaks: Speaks::Either,
+            tls: Some(UpstreamTls {
+                server_name: Some("app.internal".into()),
+                verify: true,
+                ca_file: Some("ca.pem".into()),
+            }),
+            keyed_on: KeyedOn::Client { v4: 24, v6: 56 },
+            bound_percent: Some(150),
+            slow_start: Duration::from_secs(30),
+            panic_percent: 25,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(30),
+            connections_max: 100,
+            requests_max: 200,
+            retry_percent: 10,
+        }
+    );
+    let backups: Vec<bool> = model.members(3usize.into()).map(|(_, endpoint)| endpoint.backup).collect();
+    assert_eq!(backups, [false, false, true]);
+    assert_eq!(*model.pools[0].upstream, Upstream::default());
+    assert_eq!(model.proxy.workers, 2);
+    assert_eq!(model.access_log.as_ref().unwrap().rate_max, 1000);
+
+    let [edge, plain] = &model.listeners[..] else { panic!("{:?}", model.listeners) };
+    assert_eq!((edge.name.as_str(), edge.bind.port(), edge.limits.queue_max), ("edge-eu", 8443, 10));
+    assert_eq!((edge.proxy_protocol_to, edge.proxy_protocol_from.len()), (Some(ProxyProtocol::V2), 1));
+    let Protocol::Http(http) = &edge.protocol else { panic!("{:?}", edge.protocol) };
+    assert_eq!((http.tls.as_slice(), http.body_bytes_max), ([1, 0].as_slice(), Some(10 << 20)));
+    assert_eq!((http.underscores, http.upgrades.len()), (Underscores::Drop, 0));
+    assert_eq!(http.timeouts.age, Some(Duration::from_secs(3600)));
+    let [canary, old, robots, rest] = &http.routes[..] else { panic!("{:?}", http.routes) };
+    assert_eq!(canary.matches.host, HostMatch::Exact("api.example.com".into()));
+    assert_eq!(canary.matches.path, PathMatch::Prefix("/v2/".into()));
+    assert_eq!(canary.matches.cookies, [("beta".into(), TextMatch::Present)]);
+    assert_eq!(canary.matches.query, [("v".into(), TextMatch::Prefix("2".into()))]);
+    assert_eq!(
+        (canary.name.as_str(), canary.retries, &canary.rewrite),
+        ("canary", 0, &Some(Rewrite::Prefix("/".into())))
+    );
+    assert!(matches!(&old.action, Action::Redirect { status, .. } if status.as_u16() == 308));
+    assert_eq!(
+        (robots.name.as_str(), robots.expires),
+        ("routes[2]", Some(Expires::After(Duration::from_secs(2_592_000))))
+    );
+    let Action::Forward { arms, keyed_on } = &rest.action else { panic!("{:?}", rest.action) };
+    assert_eq!(arms.iter().map(|arm| arm.weight).collect::<Vec<_>>(), [95, 5]);
+    assert_eq!(*keyed_on, KeyedOn::Cookie("session".into()));
+    assert_eq!(rest.sticky.as_ref().unwrap().name, "backend");
+    assert_eq!((rest.request_headers.len(), rest.response_headers.len()), (2, 1));
+
+    let Protocol::Http(http) = &plain.protocol else { panic!("{:?}", plain.protocol) };
+    assert_eq!(
+        (&http.timeouts, http.upgrades.as_slice()),
+        (&HttpTimeouts::default(), ["websocket".to_owned()].as_slice())
+    );
+    assert_eq!((plain.limits, plain.drain_timeout), (Limits::default(), Duration::from_secs(300)));
+    assert_eq!((http.routes[0].timeout, http.routes[0].retries), (Duration::from_secs(30), 1));
+}
+
+/// A listener that forwards to `pool`, with what that needs beside it.
+fn with_listener(pool: &str) -> String {
+    format!(
+        "[region.eu]\n[pool.app]\nregion = \"eu\"\n{pool}\n[[listener]]\nname = \"edge\"\nregion = \"eu\"\n\
+         bind = \"127.0.0.1:8080\"\nprotocol = \"http\"\nroutes = [{{ pool = \"app\" }}]\n"
+    )
+}
+
+#[test]
+fn a_proxy_alone_takes_no_queries() {
+    let text = with_listener("endpoints = [{ address = \"192.0.2.1\" }]");
+    assert_eq!(model(&text).server.listen, []);
+    assert_eq!(problems(&text), Vec::<String>::new());
+    let told = format!("{text}[server]\nlisten = [\"127.0.0.1:53\"]\n");
+    assert_eq!(model(&told).server.listen.len(), 1);
+    let zones = format!("{text}[server]\nzones_dir = \"zones\"\n");
+    assert_eq!(model(&zones).server.listen.len(), 2, "port 53 of every address");
+}
+
+#[test]
+fn who_wrote_no_panic_gets_one_that_agrees_with_dns() {
+    let vip = "[vip.\"www.example.com.\"]\npolicy = \"failover\"\npools = [{ pool = \"app\" }]\n";
+    let endpoints =
+        "endpoints = [{ address = \"192.0.2.1\" }, { address = \"192.0.2.2\" }, { address = \"192.0.2.3\" }]";
+    let alone = with_listener(endpoints);
+    assert_eq!(model(&alone).pools[0].upstream.panic_percent, 50);
+    assert_eq!(model(&format!("{alone}{vip}")).pools[0].upstream.panic_percent, 33);
+    let two = with_listener(&format!("min_healthy = 2\n{endpoints}"));
+    assert_eq!(model(&format!("{two}{vip}")).pools[0].upstream.panic_percent, 50);
+}
+
+#[test]
+fn listeners_may_be_spread_over_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let endpoints = "endpoints = [{ address = \"192.0.2.1\" }]";
+    write("rhumb.toml", &format!("include = [\"more.toml\"]\n{}", with_listener(endpoints)));
+    write(
+        "more.toml",
+        "[[listener]]\nname = \"more\"\nregion = \"eu\"\nbind = \"127.0.0.1:8081\"\nprotocol = \"http\"\n[[listener.routes]]\npool = \"app\"\n",
+    );
+    let loaded = config::load(&directory.path().join("rhumb.toml"), &mut ConfigFiles).unwrap();
+    let names: Vec<&str> = loaded.model.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!(names, ["edge", "more"]);
+}
+
+#[test]
+fn the_edge_example_is_right_with_a_certificate_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("edge.toml");
+    let certificate = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).unwrap();
+    std::fs::create_dir(directory.path().join("tls")).unwrap();
+    std::fs::write(directory.path().join("tls/www.pem"), certificate.cert.pem()).unwrap();
+    std::fs::write(directory.path().join("tls/www.key"), certificate.signing_key.serialize_pem()).unwrap();
+    std::fs::copy("examples/edge.toml", &path).unwrap();
+    let (code, out) = rhumb(&["check", "-c", path.to_str().unwrap()]);
+    assert_eq!((code, out.lines().count()), (0, 1), "{out}");
+    assert!(out.starts_with(&format!("{}: ok: ", path.display())), "{out}");
 }
 
 #[test]
@@ -280,14 +422,21 @@ fn twenty_thousand_mistakes_are_told_while_you_wait() {
     assert_eq!(problems(&text).len(), 20_000);
 }
 
+const EXAMPLES: [&str; 4] =
+    ["examples/minimal.toml", "examples/three-region.toml", "examples/health-checks.toml", "examples/edge.toml"];
+
 /// What ships beside the examples may be left out of a checkout; the rest of each example is checked all the same.
 #[test]
 fn the_examples_are_right() {
-    for name in ["examples/minimal.toml", "examples/three-region.toml", "examples/health-checks.toml"] {
+    for name in EXAMPLES {
         let text = std::fs::read_to_string(name).unwrap();
         match config::read(Path::new(name), &text) {
             Ok(loaded) => assert_eq!(loaded.warnings, [], "{name}"),
             Err(_) => panic!("{}", drawn(config::read(Path::new(name), &text))),
+        }
+        // Its certificate is made by whoever tries it.
+        if name == "examples/edge.toml" {
+            continue;
         }
         if !Path::new("geo/country.mmdb").exists() {
             eprintln!("SKIPPED: {name} with its files: geo/country.mmdb is absent");

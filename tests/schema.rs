@@ -38,7 +38,12 @@ const fn object(
     Object { name, heading, filler, above }
 }
 
-const OBJECTS: [Object; 16] = [
+/// What a listener lacks where only something in it is written.
+const LISTENERS: [&str; 5] = ["name", "region", "bind", "protocol", "routes"];
+/// And what a route in it lacks.
+const ROUTES: [&str; 5] = ["name", "region", "bind", "protocol", "pool"];
+
+const OBJECTS: [Object; 32] = [
     object("server", "[server]", "", &[]),
     object("geo", "[geo]", "", &[]),
     object("network", "[[geo.network]]", "name = \"n\"\ncidr = [\"10.0.0.0/8\"]", &[]),
@@ -55,7 +60,26 @@ const OBJECTS: [Object; 16] = [
     object("tls", "[tls.t]", "certificate = \"a.pem\"\nkey_file = \"a.key\"", &[]),
     object("admin", "[admin]", "", &[]),
     object("query_log", "[query_log]", "", &[]),
+    object("proxy", "[proxy]", "", &[]),
+    object("access_log", "[access_log]", "", &[]),
+    object("client_bits", "[pool.p.hash_on]", "", &["region", "endpoints"]),
+    object("upstream_tls", "[pool.p.tls]", "", &["region", "endpoints"]),
+    object("listener", "[[listener]]", "routes = [{ pool = \"q\" }]", &[]),
+    object("proxy_protocol", "[[listener]]\n[listener.proxy_protocol]", "", &LISTENERS),
+    object("timeouts", "[[listener]]\n[listener.timeouts]", "", &LISTENERS),
+    object("paths", "[[listener]]\n[listener.paths]", "", &LISTENERS),
+    object("route", "[[listener]]\n[[listener.routes]]", "pool = \"q\"", &["name", "region", "bind", "protocol"]),
+    object("text_match", "[[listener]]\n[[listener.routes]]\n[listener.routes.headers.x]", "", &ROUTES),
+    object("arm", "[[listener]]\n[[listener.routes]]\n[[listener.routes.pools]]", "pool = \"q\"", &LISTENERS),
+    object("redirect", "[[listener]]\n[[listener.routes]]\n[listener.routes.redirect]", "to = \"/\"", &LISTENERS),
+    object("respond", "[[listener]]\n[[listener.routes]]\n[listener.routes.respond]", "status = 200", &LISTENERS),
+    object("rewrite", "[[listener]]\n[[listener.routes]]\n[listener.routes.rewrite]", "", &ROUTES),
+    object("header_edits", "[[listener]]\n[[listener.routes]]\n[listener.routes.request_headers]", "", &ROUTES),
+    object("sticky", "[[listener]]\n[[listener.routes]]\n[listener.routes.sticky]", "", &ROUTES),
 ];
+
+/// A listener to which only its routes are lacking.
+const LISTENER: &str = "name = \"l\"\nregion = \"r\"\nbind = \"127.0.0.1:1\"\nprotocol = \"http\"";
 
 /// What the objects of a whole configuration refer to.
 const PRELUDE: &str =
@@ -281,6 +305,18 @@ fn whole(object: &Object, property: &Value) -> String {
             let policy = if description.contains("geoproximity") { "geoproximity" } else { "weighted" };
             format!("[vip.\"v.example.com.\"]\npolicy = \"{policy}\"\n{}\n{}", object.heading, object.filler)
         }
+        // Where the headings are several, the first is the listener's.
+        "timeouts" | "paths" | "proxy_protocol" => {
+            let own = object.heading.trim_start_matches("[[listener]]\n");
+            format!("[[listener]]\n{LISTENER}\nroutes = [{{ pool = \"q\" }}]\n{own}\n{}", object.filler)
+        }
+        _ if object.heading.starts_with("[[listener]]") => {
+            format!("{}\n{}", object.heading.replacen("]]", &format!("]]\n{LISTENER}"), 1), object.filler)
+        }
+        "client_bits" | "upstream_tls" => {
+            let pool = "[pool.p]\nregion = \"r\"\nendpoints = [{ address = \"192.0.2.1\" }]";
+            format!("{pool}\n{}\n{}", object.heading, object.filler)
+        }
         "endpoint" => format!("[pool.p]\nregion = \"r\"\n{}\n{}", object.heading, object.filler),
         _ => format!("{}\n{}", object.heading, object.filler),
     }
@@ -312,7 +348,7 @@ fn a_default_that_is_written_changes_nothing() {
 fn examples_and_the_demo_fit_the_schema() {
     let root = schema();
     let mut texts: Vec<(String, String)> =
-        ["examples/minimal.toml", "examples/three-region.toml", "tests/golden/check/whole.toml"]
+        ["examples/minimal.toml", "examples/three-region.toml", "examples/edge.toml", "tests/golden/check/whole.toml"]
             .map(|path| (path.to_owned(), std::fs::read_to_string(path).unwrap()))
             .into();
     let demo =
@@ -342,6 +378,9 @@ fn mistakes_do_not_fit_the_schema() {
         "[vip.\"v.\"]\npolicy = \"geolocation\"\nrules = [{ pool = \"a\", pools = [] }]\n",
         "[health_check.h]\ntype = \"http\"\nexpect = { status = 99 }\n",
         "[region.r]\nlocation = [1]\n",
+        "[listener]\nname = \"edge\"\n",
+        "[[listener]]\nname = \"l\"\nregion = \"r\"\nbind = \"127.0.0.1:1\"\nprotocol = \"http\"\nroutes = []\n",
+        "[proxy]\nworkers = -1\n",
     ] {
         let value: Value = toml::from_str(text).unwrap();
         let mut wrong = Vec::new();

@@ -68,8 +68,8 @@ impl Reader<'_, '_> {
         let pool_name = |id: PoolId| self.pools.get(id.index()).map_or("", |pool| pool.name.as_str());
         if let Err(defects) = Plan::of(&routes, pool_name) {
             for defect in defects {
-                let help = "see the keys of this route".to_owned();
-                reports.error(codes::ROUTE, list.items[defect.route].span, defect.fact).help(help);
+                let help = "a `prefix` takes the place of `path_prefix`, `{1}` to `{9}` are what `path_regex` captures";
+                reports.error(codes::ROUTE, list.items[defect.route].span, defect.fact).help(help.to_owned());
             }
         }
         routes

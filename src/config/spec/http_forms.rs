@@ -213,7 +213,7 @@ fn regex(text: &str) -> Result<String, Wrong> {
 }
 
 fn template(text: &str) -> Result<String, Wrong> {
-    const HELP: &str = "places are {scheme} {host} {path} {query} {uri} {client} {request_id} {1} to {9}";
+    const HELP: &str = "write a text as in `https://{host}{uri}`; `{{` and `}}` are braces";
     match Template::parse(text) {
         _ if text.is_empty() => wrong("it is empty", HELP),
         Ok(_) => Ok(text.to_owned()),
