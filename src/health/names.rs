@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::health::forced::Refusal;
-use crate::model::{EndpointId, Model, PoolId, RegionId};
+use crate::model::{Endpoint, EndpointId, Model, PoolId, RegionId};
 
 /// Below this likeness (Jaro-Winkler) a name is no suggestion but noise.
 const LIKENESS_MIN: f64 = 0.8;
@@ -74,9 +74,34 @@ impl EndpointKey {
 impl fmt::Display for EndpointKey {
     /// `eu-web/192.0.2.10`, with the port where it has one of its own: `eu-web/192.0.2.10:8443`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pool, MemberName { address: self.address, port: self.port })
+    }
+}
+
+/// For each endpoint of a pool, in its order, what it is called within it: `192.0.2.10`, and with its port where that tells
+/// two of one address apart, `192.0.2.10:8443`.
+pub fn member_names(model: &Model, pool: PoolId) -> impl Iterator<Item = (EndpointId, MemberName)> + '_ {
+    let mut there: HashMap<IpAddr, usize> = HashMap::new();
+    model.members(pool).for_each(|(_, endpoint)| *there.entry(endpoint.address).or_default() += 1);
+    let name = move |(id, endpoint): (EndpointId, &Endpoint)| {
+        let port = endpoint.port.filter(|_| there.get(&endpoint.address).is_some_and(|count| *count > 1));
+        (id, MemberName { address: endpoint.address, port })
+    };
+    model.members(pool).map(name)
+}
+
+/// What an endpoint is called within its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberName {
+    address: IpAddr,
+    port: Option<u16>,
+}
+
+impl fmt::Display for MemberName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
-            Some(port) => write!(f, "{}/{}", self.pool, SocketAddr::new(self.address, port)),
-            None => write!(f, "{}/{}", self.pool, self.address),
+            Some(port) => write!(f, "{}", SocketAddr::new(self.address, port)),
+            None => write!(f, "{}", self.address),
         }
     }
 }
@@ -292,7 +317,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Balance, Endpoint, Pool, Region};
+    use crate::model::{Balance, Pool, Region};
 
     fn model() -> Model {
         let endpoint = |pool, address: &str, port| Endpoint {
@@ -383,6 +408,8 @@ mod tests {
             "eu-app/2001:db8::2",
         ];
         assert_eq!(names, shortest);
+        let within = (0..2).flat_map(|pool| member_names(&model, PoolId(pool))).map(|(_, name)| name.to_string());
+        assert!(within.eq(names.iter().map(|name| name.split_once('/').unwrap().1.to_owned())));
         for (id, name) in names.iter().enumerate() {
             let found = Subject::named(&model, &format!("endpoint/{name}"));
             assert_eq!(found, Some(Subject::Endpoint(EndpointId::from(id))), "{name}");

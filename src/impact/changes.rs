@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::impact::facts;
 use crate::impact::facts::Fact;
+use crate::impact::proxy_facts;
 use crate::model::PoolId;
 use crate::snapshot::Snapshot;
 use crate::zone::tree::Node;
@@ -86,6 +87,10 @@ pub fn changes(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         "pool",
         both.map(|m| Items::of(&m.pools, |p| &p.name, |at, p| facts::pool(m, PoolId::from(at), p))),
     ));
+    out.extend(paired(
+        "listener",
+        both.map(|m| Items::of(&m.listeners, |l| &l.name, |_, l| proxy_facts::listener(m, l))),
+    ));
     out.extend(paired("vip", both.map(|m| Items::of(&m.vips, |v| &v.name, |_, v| facts::vip(m, v)))));
     out.extend(zones(old, new));
     out
@@ -109,7 +114,14 @@ fn settings(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     if old.plan.latency() != new.plan.latency() {
         geo.push(Detail::of("latency figures"));
     }
-    let all = [("server", server), ("admin", admin), ("geo", geo)];
+    let mut proxy = differ(&proxy_facts::proxy(&before.proxy), &proxy_facts::proxy(&after.proxy));
+    // Those that a process draws come and go with sticky routes.
+    if after.proxy.sticky_secret_file.is_some() && before.proxy.sticky_secrets != after.proxy.sticky_secrets {
+        proxy.push(Detail::of("sticky secrets"));
+    }
+    let logs = [before, after].map(|model| proxy_facts::access_log(model.access_log.as_ref()));
+    let access_log = differ(&logs[0], &logs[1]);
+    let all = [("server", server), ("admin", admin), ("geo", geo), ("proxy", proxy), ("access_log", access_log)];
     let changed = all.into_iter().filter(|(_, details)| !details.is_empty());
     changed.map(|(kind, details)| Change { sign: Sign::Changed, kind, name: String::new(), details }).collect()
 }

@@ -11,6 +11,8 @@ use time::OffsetDateTime;
 
 use crate::config::forms::show_duration;
 use crate::geo::database::DatabaseInfo;
+use crate::health::names::member_names;
+use crate::impact::proxy_facts;
 use crate::model::AdminSettings;
 use crate::model::Body;
 use crate::model::CheckKind;
@@ -44,11 +46,11 @@ pub struct Fact {
     pub listed: bool,
 }
 
-fn fact(key: &str, value: impl ToString) -> Fact {
+pub(super) fn fact(key: &str, value: impl ToString) -> Fact {
     Fact { key: key.to_owned(), value: value.to_string(), listed: false }
 }
 
-fn listed(key: String, value: impl ToString) -> Fact {
+pub(super) fn listed(key: String, value: impl ToString) -> Fact {
     Fact { key, value: value.to_string(), listed: true }
 }
 
@@ -59,7 +61,7 @@ fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
 }
 
-fn all<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+pub(super) fn all<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
     if values.is_empty() { NONE.to_owned() } else { values.join(", ") }
 }
@@ -76,7 +78,7 @@ fn spot(location: Option<Location>) -> String {
     or_none(location.map(|at| format!("{}, {}", at.lat, at.lon)))
 }
 
-fn networks(list: &[(IpAddr, u8)]) -> String {
+pub(super) fn networks(list: &[(IpAddr, u8)]) -> String {
     all(list.iter().map(|(ip, prefix)| format!("{ip}/{prefix}")))
 }
 
@@ -236,9 +238,12 @@ pub fn pool(model: &Model, id: PoolId, pool: &Pool) -> Vec<Fact> {
         fact("min_healthy", pool.min_healthy),
         fact("fallback", or_none(pool.fallback.map(|fallback| &model.pool(fallback).name))),
     ];
-    facts.extend(model.members(id).map(|(_, endpoint)| {
+    facts.extend(proxy_facts::upstream(&pool.upstream));
+    facts.extend(member_names(model, id).map(|(id, name)| {
+        let endpoint = model.endpoint(id);
         let port = endpoint.port.map_or_else(String::new, |port| format!(", port {port}"));
-        listed(format!("endpoint {}", endpoint.address), format!("weight {}{port}", endpoint.weight))
+        let backup = if endpoint.backup { ", backup" } else { "" };
+        listed(format!("endpoint {name}"), format!("weight {}{port}{backup}", endpoint.weight))
     }));
     facts
 }
@@ -297,7 +302,7 @@ fn rule(model: &Model, rule: &Rule) -> Fact {
 }
 
 /// Keys of a list that come twice are told apart: a second rule with the same conditions.
-fn numbered(mut facts: Vec<Fact>) -> Vec<Fact> {
+pub(super) fn numbered(mut facts: Vec<Fact>) -> Vec<Fact> {
     for at in 1..facts.len() {
         let same = facts[..at].iter().filter(|before| before.key == facts[at].key).count();
         if same > 0 {

@@ -3,6 +3,7 @@
 //! ```text
 //! changes  two configurations side by side, section by section
 //! facts    a configuration in words, item by item
+//! proxy_facts  likewise: listeners, and how they treat pools
 //! space    the address space, cut into clients that are steered alike
 //! moves    two draws by weight: how many change from which pool to which
 //! reload   two worlds: whose answers move, by VIP, country and pool
@@ -20,5 +21,6 @@ pub mod demand;
 pub mod facts;
 pub mod load;
 pub mod moves;
+pub mod proxy_facts;
 pub mod reload;
 pub mod space;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
+use crate::health::names::member_names;
 use crate::health::probe::ReasonCode;
 use crate::health::standings::Subject;
 use crate::health::table::HealthTable;
@@ -124,9 +125,10 @@ impl Health {
         page.gauges("endpoint_override", help, |samples| {
             for (subject, state) in &self.orders {
                 let Subject::Endpoint(id) = subject else { continue };
-                let (endpoint, pool) = (model.endpoint(*id), model.pool(model.endpoint(*id).pool));
-                let (address, region) = (endpoint.address.to_string(), &*model.region(pool.region).name);
-                let labels = [("pool", &*pool.name), ("region", region), ("endpoint", &*address), ("state", state)];
+                let pool = model.pool(model.endpoint(*id).pool);
+                let (name, region) = (subject.name(model), &*model.region(pool.region).name);
+                let called = name.strip_prefix(&format!("{}/", pool.name)).unwrap_or(&name);
+                let labels = [("pool", &*pool.name), ("region", region), ("endpoint", called), ("state", state)];
                 samples.add(labels, true)?;
             }
             Ok(())
@@ -212,15 +214,17 @@ impl Health {
         self.tally.endpoints.get(id.index()).copied().unwrap_or_default()
     }
 
-    /// Calls `write` with each endpoint: its id, its pool's and its region's name, its address.
+    /// Calls `write` with each endpoint: its id, its pool's and its region's name, and what it is called in its pool.
     fn each_endpoint(&self, mut write: impl FnMut(EndpointId, &str, &str, &str) -> fmt::Result) -> fmt::Result {
         use std::fmt::Write;
-        let mut address = String::new();
-        for (index, endpoint) in self.model.endpoints.iter().enumerate() {
-            let pool = self.model.pool(endpoint.pool);
-            address.clear();
-            write!(address, "{}", endpoint.address)?;
-            write(EndpointId::from(index), &pool.name, &self.model.region(pool.region).name, &address)?;
+        let mut called = String::new();
+        for (index, pool) in self.model.pools.iter().enumerate() {
+            let region = &self.model.region(pool.region).name;
+            for (id, name) in member_names(&self.model, PoolId::from(index)) {
+                called.clear();
+                write!(called, "{name}")?;
+                write(id, &pool.name, region, &called)?;
+            }
         }
         Ok(())
     }
