@@ -1,6 +1,9 @@
 //! Deciding on an ordinary request allocates nothing: not to admit it, not to find its route, not to choose an endpoint.
+//! Nor does counting it and writing its line of the access log.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::measure;
 use http::HeaderMap;
@@ -24,7 +27,10 @@ use rhumb::balance::set::Set;
 use rhumb::balance::sticky::Sticky;
 use rhumb::balance::tiers::Ranked;
 use rhumb::balance::tiers::Tiers;
+use rhumb::model::AccessLogFormat;
+use rhumb::model::AccessLogSettings;
 use rhumb::model::Balance;
+use rhumb::model::ClientShown;
 use rhumb::model::HostMatch;
 use rhumb::model::KeyedOn;
 use rhumb::model::Moment;
@@ -33,6 +39,12 @@ use rhumb::model::PathRules;
 use rhumb::model::RequestMatch;
 use rhumb::model::TextMatch;
 use rhumb::model::Underscores;
+use rhumb::proxy::access_log::AccessLog;
+use rhumb::proxy::access_log::Lines;
+use rhumb::proxy::counts::ProxyCounts;
+use rhumb::proxy::record::Ended;
+use rhumb::proxy::record::Phases;
+use rhumb::proxy::record::Record;
 use rhumb::route::client;
 use rhumb::route::head::Head;
 use rhumb::route::keyed;
@@ -165,4 +177,64 @@ fn admitting_a_request_and_finding_its_route() {
     });
     // The one is the name in `KeyedOn`, made for the test.
     assert_eq!(count, 1);
+}
+
+#[test]
+fn counting_a_request_and_writing_its_line() {
+    let (counts, log) = (ProxyCounts::default(), Arc::<AccessLog>::default());
+    let (listener, route) = (counts.listener(0, "edge"), counts.route(0, "edge", Some("app"), Some("eu")));
+    let (pool, endpoint) = (counts.pool(0, "eu"), counts.endpoint(0, "eu", "192.0.2.10"));
+    let record = Record {
+        at: Moment(1_795_380_538_000_042),
+        listener: "edge",
+        region: "eu-west",
+        route: Some("app"),
+        pool: Some("eu"),
+        endpoint: Some("192.0.2.10:8080".parse().unwrap()),
+        client: "2001:db8::7".parse().unwrap(),
+        peer: "10.0.0.2:40312".parse().unwrap(),
+        method: "GET",
+        host: "www.example.com",
+        path: "/a/b",
+        query: Some("q=\"1\""),
+        version: Version::HTTP_11,
+        status: 200,
+        request_id: "5f2b7c1e9d3a4f60",
+        bytes_in: 412,
+        bytes_out: 5120,
+        phases: Phases { connect: Some(Duration::ZERO), all: Duration::from_millis(3), ..Phases::default() },
+        ended: Ended::WELL,
+        attempts: 1,
+        refusal: None,
+        user_agent: Some("Mozilla/5.0 (é)".as_bytes()),
+        referer: None,
+        tls: Some("TLSv1.3"),
+    };
+    for (format, client) in [(AccessLogFormat::Text, ClientShown::Full), (AccessLogFormat::Json, ClientShown::Prefix)] {
+        let file = Some("/dev/null".into());
+        let settings = AccessLogSettings { file, format, client, ..AccessLogSettings::default() };
+        log.begin(log.prepare(Some(&settings)).unwrap());
+        let mut lines = Lines::of(log.clone());
+        let now = Moment(1_795_380_538_003_042);
+        let mut turn = 0;
+        let count = allocations(|| {
+            // Two turns of these fit into one buffer.
+            for _ in 0..15 {
+                turn += 1;
+                let at = Moment(record.at.0 + turn * 100_000);
+                listener.request_begun();
+                endpoint.request_begun();
+                pool.stuck(true);
+                endpoint.request_ended();
+                listener.bytes(record.bytes_in, record.bytes_out);
+                listener.request_ended(record.phases.all);
+                route.add([200, 304, 404][turn as usize % 3]);
+                lines.log(&Record { at, ..record }, turn, now);
+                lines.flush_if_due(now);
+            }
+        });
+        assert_eq!(count, 0, "{format:?}");
+        let count = allocations(|| (0..1_000).for_each(|_| lines.log(&record, 0, now)));
+        assert!(count <= 1_000 * 512 / (16 * 1024) + 1, "{count}: one for each buffer that is handed over");
+    }
 }

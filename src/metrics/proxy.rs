@@ -159,3 +159,83 @@ pub(super) fn write_log(page: &mut Page<'_>, counts: &LogCounts) -> fmt::Result 
         dropped.into_iter().try_for_each(|(reason, count)| samples.add([("reason", reason)], count.load(Relaxed)))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::DescriptorEncoder;
+    use prometheus_client::encoding::text::encode_registry;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::metrics::page::Format;
+    use crate::proxy::counts::ProxyCounts;
+    use crate::proxy::counts::samples::model;
+
+    #[derive(Debug)]
+    struct Alone(ProxyTotals, Format);
+
+    impl Collector for Alone {
+        fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            write(&mut Page::new(encoder, self.1), &self.0)
+        }
+    }
+
+    fn page(counts: &ProxyCounts, format: Format) -> String {
+        let (mut text, mut registry) = (String::new(), Registry::with_prefix("rhumb"));
+        registry.register_collector(Box::new(Alone(counts.totals(&model(&["edge"])), format)));
+        encode_registry(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn what_is_alerted_on_is_there_before_it_happens() {
+        let page = page(&ProxyCounts::default(), Format::Classic);
+        for series in [
+            r#"rhumb_proxy_requests_total{listener="edge",route="app",pool="eu",code="503"} 0"#,
+            r#"rhumb_proxy_requests_total{listener="edge",route="none",pool="none",code="404"} 0"#,
+            r#"rhumb_proxy_request_duration_seconds_bucket{le="+Inf",listener="edge"} 0"#,
+            r#"rhumb_proxy_connections{listener="edge"} 0"#,
+            r#"rhumb_proxy_bytes_total{listener="edge",direction="in"} 0"#,
+            r#"rhumb_proxy_upstream_failures_total{pool="us",reason="5xx"} 0"#,
+            r#"rhumb_proxy_retries_refused_total{pool="eu"} 0"#,
+            r#"rhumb_proxy_pool_panic{pool="eu"} 0"#,
+            r#"rhumb_proxy_queue_timeouts_total{pool="eu"} 0"#,
+            r#"rhumb_proxy_ejections_total{pool="eu",endpoint="192.0.2.10"} 0"#,
+        ] {
+            assert!(page.lines().any(|line| line == series), "{series}\n{page}");
+        }
+    }
+
+    #[test]
+    fn what_was_counted_is_what_the_page_says() {
+        let counts = ProxyCounts::default();
+        let listener = counts.listener(0, "edge");
+        listener.connection_opened();
+        listener.request_begun();
+        listener.request_ended(Duration::from_micros(1_500));
+        listener.refused("host_missing");
+        counts.route(0, "edge", Some("app"), Some("eu")).add(0);
+        counts.pool(0, "eu").panics(true);
+        counts.pool(1, "eu").panics(true);
+        for (format, mark) in
+            [(Format::Classic, "proxy_requests_total counter"), (Format::OpenMetrics, "proxy_requests counter")]
+        {
+            let page = page(&counts, format);
+            for text in [
+                mark,
+                r#"rhumb_proxy_requests_total{listener="edge",route="app",pool="eu",code="none"} 1"#,
+                r#"rhumb_proxy_request_duration_seconds_bucket{le="0.001",listener="edge"} 0"#,
+                r#"rhumb_proxy_request_duration_seconds_bucket{le="0.0025",listener="edge"} 1"#,
+                r#"rhumb_proxy_request_duration_seconds_sum{listener="edge"} 0.0015"#,
+                r#"rhumb_proxy_connections{listener="edge"} 1"#,
+                r#"rhumb_proxy_refused_total{listener="edge",reason="host_missing"} 1"#,
+                r#"rhumb_proxy_pool_panic{pool="eu"} 1"#,
+            ] {
+                assert!(page.contains(text), "{text}\n{page}");
+            }
+        }
+    }
+}

@@ -30,11 +30,11 @@ use crate::server::log::SecondsRate;
 use crate::server::log::Share;
 use crate::server::log_file::LogFile;
 
-/// A buffer of lines is handed over when it holds so much: some sixty lines.
+/// A buffer of lines is handed over when it holds so much: some forty lines.
 const CHUNK_BYTES: usize = 16 * 1024;
 /// And what the line that fills it may take beyond, as a rule.
 const LINE_BYTES: usize = 1024;
-/// Buffers that wait for the writer, of all workers: four megabytes, a fifth of a second of a hundred thousand requests.
+/// Buffers that wait for the writer, of all workers: four megabytes, a tenth of a second of a hundred thousand requests.
 const CHUNKS_MAX: usize = 256;
 /// A line waits so long for others.
 const LINGER: Duration = Duration::from_millis(250);
