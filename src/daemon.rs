@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -37,9 +38,14 @@ use crate::daemon::steward::Steward;
 use crate::health::belief::Standing;
 use crate::metrics::Metrics;
 use crate::model::Problem;
+use crate::model::ProxySettings;
 use crate::model::ServerSettings;
 use crate::model::TlsFiles;
 use crate::prober;
+use crate::proxy::access_log::AccessLog;
+use crate::proxy::core::Shared;
+use crate::proxy::counts::ProxyCounts;
+use crate::proxy::service::Proxy;
 use crate::responder::Transport;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
@@ -94,6 +100,7 @@ pub enum ReloadError {
 pub struct Daemon {
     keeper: keeper::Handle,
     listening: Vec<Listening>,
+    listeners: Vec<(String, SocketAddr)>,
     admin_http: Option<SocketAddr>,
     orders: mpsc::Sender<Order>,
     reloads: Arc<reloads::Reloads>,
@@ -187,12 +194,17 @@ impl Daemon {
         let problems = |problems| StartError::Sockets(problems, loaded.sources.clone());
         let tls = certificate(&model.server, &model.tls);
         let bound = server::bind_with(&model.server, tls, &mut given).map_err(problems)?;
-        tell_of_the_rest(&given, predecessor.is_some());
+        let clock = Clock::start();
+        let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
+        let (counts, access_log) = (Arc::new(ProxyCounts::default()), Arc::new(AccessLog::default()));
+        let cores = proxy_workers(&model.proxy);
+        let shared = Shared::new(clock, handle.published.clone(), cores, counts.clone(), access_log.clone());
+        let mut proxy = Proxy::new(Arc::new(shared));
+        let proxied = proxy.prepare(&model, &mut given).map_err(problems)?;
         let mut doors = Doors::bind(&model.admin, &model.tls, predecessor.is_some()).map_err(problems)?;
         let mut knocks = model.admin.socket.as_deref().map(Knocks::prepare).transpose().map_err(StartError::System)?;
 
-        let clock = Clock::start();
-        let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
+        tell_of_the_rest(&given, predecessor.is_some());
         let part = if predecessor.is_some() { Part::Silent } else { Part::Alone };
         let keeping = tokio::spawn(keeper.playing(part).run());
         let probing = tokio::spawn(prober::run(jobs, handle.events(), clock));
@@ -200,6 +212,7 @@ impl Daemon {
         let reloads = reloads::Reloads::started(clock.now(), loaded.warnings.clone());
         let answer = Arc::new(Responding::new(handle.published.clone(), clock));
         let metrics = Metrics::new(handle.clone(), &answer, reloads.clone(), clock);
+        metrics.proxying(counts, access_log.clone());
         let sockets_now = Arc::new(ArcSwap::<Vec<Listening>>::default());
         let admin = Admin::new(handle.clone(), clock, reload_for(Reloads(orders.clone())))
             .serving(config.to_owned(), reloads.clone())
@@ -217,12 +230,18 @@ impl Daemon {
         let prepared = log.prepare(model.query_log.as_ref());
         let refused = |problem| StartError::Sockets(vec![problem], loaded.sources.clone());
         log.begin(prepared.map_err(refused)?);
+        let prepared = access_log.prepare(model.access_log.as_ref());
+        let refused = |problem| StartError::Sockets(vec![problem], loaded.sources.clone());
+        access_log.begin(prepared.map_err(refused)?);
         let cannot = |e| StartError::System(format!("cannot start the threads that answer: {e}"));
+        proxy.announce(&proxied);
+        proxy.apply(proxied).map_err(cannot)?;
         let mut serving = bound.serve(answer.clone(), &tokio::runtime::Handle::current()).map_err(cannot)?;
         if let Some(mut predecessor) = predecessor {
             if let Err(why) = predecessor.release().await {
                 serving.leave().await;
                 serving.stop().await;
+                proxy.stop(Duration::ZERO).await;
                 return Err(StartError::System(why));
             }
             serving.alone().unwrap_or_else(|error| error!("not every socket could be opened: {error}"));
@@ -240,14 +259,17 @@ impl Daemon {
         let listening = serving.listening();
         sockets_now.store(Arc::new(listening.clone()));
         let admin_http = doors.http();
-        announce(&listening, &loaded);
+        let listeners = proxy.listeners();
+        announce(&listening, &listeners, &loaded);
         let (service, telling) = Service::start(&handle, &reloads, serving.pulses());
         let (has_succeeded, succeeded) = watch::channel(false);
         let steward = Steward {
             config: config.to_owned(),
             answer,
             metrics,
+            access_log,
             serving,
+            proxy,
             sockets_now,
             doors,
             loaded,
@@ -265,6 +287,7 @@ impl Daemon {
         Ok(Daemon {
             keeper: handle,
             listening,
+            listeners,
             admin_http,
             orders,
             reloads,
@@ -284,6 +307,11 @@ impl Daemon {
     /// Where plain DNS is answered, with the real ports.
     pub fn dns(&self) -> Vec<SocketAddr> {
         self.listening.iter().filter(|l| l.transport == Transport::Udp).map(|l| l.address).collect()
+    }
+
+    /// The listeners of the regional tier by name, with their real addresses.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
     }
 
     /// Where the admin API is on HTTP, with the real port.
@@ -379,9 +407,18 @@ impl ReloadError {
     }
 }
 
-fn announce(listening: &[Listening], loaded: &Loaded) {
+/// How many threads serve listeners.
+fn proxy_workers(settings: &ProxySettings) -> u32 {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    (if settings.workers == 0 { cores() } else { settings.workers }) as u32
+}
+
+fn announce(listening: &[Listening], listeners: &[(String, SocketAddr)], loaded: &Loaded) {
     for socket in listening {
         info!("answering DNS over {} on {}", socket.transport.words(), socket.address);
+    }
+    for (name, address) in listeners {
+        info!("listener {name} on {address}");
     }
     info!("serving {}", loaded.snapshot.inventory());
 }

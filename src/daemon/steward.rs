@@ -31,6 +31,8 @@ use crate::health::journal::Turn;
 use crate::metrics::Metrics;
 use crate::model::Problem;
 use crate::model::Severity;
+use crate::proxy::access_log::AccessLog;
+use crate::proxy::service::Proxy;
 use crate::runtime::clock::Clock;
 use crate::runtime::handover::Message;
 use crate::runtime::keeper;
@@ -67,7 +69,9 @@ pub(super) struct Steward {
     pub(super) config: PathBuf,
     pub(super) answer: Arc<Responding>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) access_log: Arc<AccessLog>,
     pub(super) serving: Server<Responding>,
+    pub(super) proxy: Proxy,
     /// What `serving` listens on, for those who ask.
     pub(super) sockets_now: Arc<ArcSwap<Vec<Listening>>>,
     pub(super) doors: Doors,
@@ -132,7 +136,13 @@ impl Steward {
                 Next::Replace => knocks::start_successor(),
             }
         }
-        self.serving.stop().await;
+        // Who was succeeded lets its clients end in their own time; who stops has less.
+        let drain = match *self.succeeded.borrow() {
+            true => self.proxy.drain_timeout(),
+            false => self.loaded.snapshot.model.server.stop_timeout,
+        };
+        let both = (self.serving.stop(), self.proxy.stop(drain));
+        tokio::join!(both.0, both.1);
     }
 
     /// Hands over, and goes on when nothing came of it; whether this steward is to end.
@@ -168,7 +178,7 @@ impl Steward {
         };
         // From here on nothing may change that the successor has read.
         let _ = self.keeper.play(Part::Succeeded).await;
-        let (descriptors, ports) = match self.serving.descriptors() {
+        let (descriptors, ports) = match self.descriptors() {
             Ok(both) => both,
             Err(error) => return caller.refuse(format!("the sockets cannot be copied: {error}")).await,
         };
@@ -189,6 +199,15 @@ impl Steward {
             }
             Err(Waiting::Failed(error)) => caller.refuse(format!("it did not answer in time ({error})")).await,
         }
+    }
+
+    /// Copies of every socket, and where port 0 led.
+    fn descriptors(&self) -> io::Result<(Vec<OwnedFd>, Ports)> {
+        let (mut descriptors, mut ports) = self.serving.descriptors()?;
+        let proxied = self.proxy.descriptors()?;
+        descriptors.extend(proxied.0);
+        ports.extend(proxied.1);
+        Ok((descriptors, ports))
     }
 
     /// Waits for the successor's word; reloads are refused meanwhile, since it has read the files.
@@ -216,6 +235,7 @@ impl Steward {
     async fn leave_to(&mut self, mut caller: Caller, descriptors: Vec<OwnedFd>, ports: Ports) -> After {
         let _ = self.keeper.play(Part::Silent).await;
         self.serving.leave().await;
+        self.proxy.leave();
         self.service.main_process_is(caller.process());
         let last_word = match caller.send(Message::Released).await {
             Ok(()) => caller.receive(WORD_PATIENCE).await,
@@ -235,6 +255,7 @@ impl Steward {
     /// Answers again, on copies of the sockets that nobody else reads any more.
     async fn come_back(&mut self, descriptors: Vec<OwnedFd>, ports: Ports) {
         let model = self.loaded.snapshot.model.clone();
+        self.proxy.come_back().unwrap_or_else(|error| error!("not every listener is served again: {error}"));
         let mut given = Given::by_a_predecessor(descriptors, ports);
         let bound = server::bind_with(&model.server, certificate(&model.server, &model.tls), &mut given);
         let runtime = tokio::runtime::Handle::current();
@@ -334,13 +355,19 @@ impl Steward {
         let refused = |problems| ReloadError::Refused(problems, loaded.sources.clone());
         let query_log = self.answer.query_log().clone();
         let logged = query_log.prepare(model.query_log.as_ref()).map_err(|problem| refused(vec![problem]))?;
+        let access_log = self.access_log.clone();
+        let accesses = access_log.prepare(model.access_log.as_ref()).map_err(|problem| refused(vec![problem]))?;
         let doors = self.doors.prepare(&model.admin, &model.tls).map_err(refused)?;
+        let proxied = self.proxy.prepare(&model, &mut Given::default()).map_err(refused)?;
         self.serving.reload(&model.server, certificate(&model.server, &model.tls)).map_err(refused)?;
         self.doors.replace_by(doors);
         self.sockets_now.store(Arc::new(self.serving.listening()));
         // Workers look for it when they see the new world.
         query_log.begin(logged);
+        access_log.begin(accesses);
+        self.proxy.announce(&proxied);
         let generation = self.keeper.reload(loaded.snapshot.clone()).await.map_err(|_| ReloadError::Stopping)?;
+        self.proxy.apply(proxied).unwrap_or_else(|error| error!("not every listener is served: {error}"));
         loaded.warnings.iter().for_each(|problem| warn!("{problem}"));
         self.move_knocks(model.admin.socket.as_deref());
         if model.server.state_dir != self.loaded.snapshot.model.server.state_dir {
