@@ -7,6 +7,7 @@ use crate::kit::Findings;
 use crate::kit::client::Client;
 use crate::kit::client::get;
 use crate::kit::edge::Setup;
+use crate::kit::now;
 use crate::kit::only_for_rhumb;
 use crate::kit::origin::Origin;
 use crate::kit::origin::Step;
@@ -29,11 +30,6 @@ fn is_let_go(mut client: Client, begin: Instant) -> Result<(), String> {
         Err(why) if !why.contains("end of the connection") && !why.contains("reset") => Err(why),
         _ => Ok(()),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "deadlines are measured")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[test]

@@ -12,9 +12,16 @@ pub mod peers;
 pub mod refused;
 
 use std::time::Duration;
+use std::time::Instant;
 
 /// Longer than anything takes on a busy machine; nothing waits this long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time, since deadlines are measured.
+#[expect(clippy::disallowed_methods, reason = "tests have no clock of their own")]
+pub fn now() -> Instant {
+    Instant::now()
+}
 
 /// What is tested in rhumb's place.
 pub fn peer() -> Option<String> {
