@@ -44,7 +44,7 @@ impl World {
         let first = self.model.endpoints.len() as u32;
         for (address, weight) in endpoints {
             let address = address.parse().unwrap();
-            self.model.endpoints.push(Endpoint { pool: id, address, port: None, weight: *weight });
+            self.model.endpoints.push(Endpoint { pool: id, address, port: None, weight: *weight, backup: false });
         }
         self.model.pools.push(Pool {
             name: name.into(),
@@ -53,6 +53,7 @@ impl World {
             balance: Balance::Weighted,
             min_healthy: 1,
             fallback: None,
+            upstream: Arc::default(),
             endpoints: first..first + endpoints.len() as u32,
         });
         id

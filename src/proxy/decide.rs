@@ -15,6 +15,7 @@ use crate::model::Underscores;
 use crate::proxy::asked::Asked;
 use crate::proxy::client::Client;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::websocket;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
 use crate::route::client;
@@ -167,6 +168,10 @@ pub fn decide(
     let mut headers = std::mem::take(&mut asked.headers);
     let declared = declared(&headers);
     prepare(&mut headers, &authority, client, front, address);
+    // A client over HTTP/2 sends no key; an endpoint of HTTP/1.1 needs one.
+    if upgrade.as_deref() == Some("websocket") && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        headers.insert(header::SEC_WEBSOCKET_KEY, websocket::key(draw));
+    }
     route.edit_request(&mut headers, &values);
     let outgoing = Outgoing {
         method: if asked.protocol.is_some() { Method::GET } else { asked.method.clone() },

@@ -70,6 +70,7 @@ use crate::proxy::upstream::h2_connections::Streams;
 use crate::proxy::upstream::pool::Chosen;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::pool::Wish;
+use crate::proxy::websocket;
 use crate::regional::which;
 use crate::route::head::Head;
 use crate::route::hop_by_hop;
@@ -413,12 +414,12 @@ impl Request<'_> {
     ) -> Result<Back, Fault> {
         let scheme = if endpoint.way.tls.is_some() { "https" } else { "http" };
         let request = h2::request(outgoing, scheme).ok_or(Fault::Back(BackFault::Malformed))?;
-        let has_ended = outgoing.extent == Extent::None;
+        let has_ended = outgoing.extent == Extent::None && outgoing.upgrade.is_none();
         let ready = self.unless(front, std::future::poll_fn(|cx| sender.poll_ready(cx))).await?;
         ready.map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
         let (response, stream) =
             sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
-        Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, open))))
+        Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, outgoing.upgrade.clone(), open))))
     }
 
     /// What comes of it, unless the client goes or the deadline passes.
@@ -520,6 +521,17 @@ fn front_failed<F: Front>(fault: &Fault, front: &mut F, story: &mut Story) -> Op
     Some(Reply::of(status))
 }
 
+/// WebSocket: whether the endpoint's answer fits the key. Over HTTP/2 it gives none, and the client gets ours.
+fn is_answered(outgoing: &Outgoing, back: &Back, answer: &mut Answer) -> bool {
+    let Some(key) = outgoing.headers.get(header::SEC_WEBSOCKET_KEY) else { return true };
+    let accept = websocket::accept(key);
+    if let Back::H2(_) = back {
+        answer.headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        return true;
+    }
+    answer.headers.get(header::SEC_WEBSOCKET_ACCEPT) == Some(&accept)
+}
+
 /// Whether a response is to the endpoint's credit. Of gRPC the status is in the head when a call fails at once.
 fn outcome_of(answer: &Answer) -> Outcome {
     let grpc = || answer.headers.get("grpc-status").map(HeaderValue::as_bytes);
@@ -575,8 +587,8 @@ impl Request<'_> {
         let asked = outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
         let goes_raw = match switched(asked, answer.status, &answer.headers) {
             Switch::Stays => false,
-            Switch::Agreed => true,
-            Switch::Wrong => {
+            Switch::Agreed if is_answered(outgoing, &back, &mut answer) => true,
+            Switch::Agreed | Switch::Wrong => {
                 self.failed(attempt, &BackFault::Malformed);
                 story.upstream_failed(attempt.pool, &BackFault::Malformed);
                 return Some(Reply::of(StatusCode::BAD_GATEWAY));

@@ -30,4 +30,5 @@ pub mod stream;
 pub mod tls;
 pub mod upstream;
 pub mod upstream_tls;
+pub mod websocket;
 pub mod worker;

@@ -58,7 +58,14 @@ pub(super) fn world_of(model: Model, zones: &[(&str, &str)]) -> World {
     let plan = dynamic::plan(&model);
     let atlas = Arc::new(Atlas::of_networks(&model.geo.networks));
     World {
-        snapshot: Arc::new(Snapshot { safety: crate::steering::Safety::of(&model), model, plan, zones, atlas }),
+        snapshot: Arc::new(Snapshot {
+            safety: crate::steering::Safety::of(&model),
+            model,
+            plan,
+            zones,
+            atlas,
+            regional: Arc::default(),
+        }),
         health,
         generation: 1,
     }

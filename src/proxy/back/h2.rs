@@ -1,5 +1,7 @@
 //! A request on its way over HTTP/2 to an endpoint, and its response: one stream of a shared connection.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
@@ -9,8 +11,12 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::SendStream;
 use h2::client::ResponseFuture;
+use h2::ext::Protocol;
 use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
 use http::Request;
+use http::StatusCode;
 use http::header;
 
 use crate::proxy::back::Answer;
@@ -18,8 +24,6 @@ use crate::proxy::back::BackFault;
 use crate::proxy::back::Extent;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::upstream::h2_connections::Streams;
-use std::future::Future;
-use std::pin::Pin;
 
 /// One stream.
 #[derive(Debug)]
@@ -31,13 +35,21 @@ pub struct H2Back {
     waiting: Bytes,
     trailers: Option<HeaderMap>,
     ended: bool,
+    /// What an extended CONNECT asked for: a 200 to it is what 101 is in HTTP/1.1.
+    upgrade: Option<String>,
     /// Of its connection, while this one is open.
     _open: Rc<Streams>,
 }
 
 impl H2Back {
     /// Of a stream that was opened.
-    pub fn new(response: ResponseFuture, sender: SendStream<Bytes>, has_ended: bool, open: Rc<Streams>) -> Self {
+    pub fn new(
+        response: ResponseFuture,
+        sender: SendStream<Bytes>,
+        has_ended: bool,
+        upgrade: Option<String>,
+        open: Rc<Streams>,
+    ) -> Self {
         H2Back {
             sender,
             response,
@@ -45,6 +57,7 @@ impl H2Back {
             waiting: Bytes::new(),
             trailers: None,
             ended: has_ended,
+            upgrade,
             _open: open,
         }
     }
@@ -103,7 +116,11 @@ impl H2Back {
             Poll::Ready(None) | Poll::Pending => {}
         }
         let response = ready!(Pin::new(&mut self.response).poll(cx)).map_err(BackFault::of_h2)?;
-        let (parts, receiver) = response.into_parts();
+        let (mut parts, receiver) = response.into_parts();
+        if let Some(protocol) = self.upgrade.take_if(|_| parts.status == StatusCode::OK) {
+            parts.status = StatusCode::SWITCHING_PROTOCOLS;
+            parts.headers.extend(HeaderValue::try_from(protocol).ok().map(|protocol| (header::UPGRADE, protocol)));
+        }
         let extent =
             match parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()) {
                 _ if receiver.is_end_stream() => Extent::None,
@@ -158,6 +175,11 @@ pub fn request(outgoing: &Outgoing, scheme: &str) -> Option<Request<()>> {
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = outgoing.headers.clone();
     request.headers_mut().remove(header::HOST);
+    if let Some(protocol) = &outgoing.upgrade {
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from(protocol.as_str()));
+        request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
+    }
     if let Extent::Length(length) = outgoing.extent {
         request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     } else {

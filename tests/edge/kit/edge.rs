@@ -140,7 +140,7 @@ impl Setup {
 fn listeners(daemon: &Daemon) -> Vec<(String, SocketAddr)> {
     #[allow(unused_imports, reason = "a method of its own comes first")]
     use NotYet as _;
-    daemon.listeners()
+    daemon.listeners().to_vec()
 }
 
 /// Stands in for `Daemon::listeners`.
