@@ -119,9 +119,12 @@ async fn begins_h2(core: &Core, stream: &mut Stream, first: &mut BytesMut, deadl
         if first.capacity() == 0 {
             *first = core.buffers.inbox();
         }
-        match poll_fn(|cx| stream.poll_fill(first, cx)).await {
-            Ok(count) if count > 0 => {}
-            _ => return false,
+        let came = poll_fn(|cx| match stream.poll_fill(first, cx) {
+            Poll::Pending => deadline.poll_due(cx).map(|()| false),
+            Poll::Ready(came) => Poll::Ready(came.is_ok_and(|count| count > 0)),
+        });
+        if !came.await {
+            return false;
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
@@ -166,8 +167,9 @@ pub fn decide(
         Some(Err(fault)) => return Decision::Refused(Refusal::Path(fault)),
     };
     let mut headers = std::mem::take(&mut asked.headers);
-    let declared = declared(&headers);
+    let declared = declared(&headers, front);
     prepare(&mut headers, &authority, client, front, address);
+    headers.extend(declared.iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     // A client over HTTP/2 sends no key; an endpoint of HTTP/1.1 needs one.
     if upgrade.as_deref() == Some("websocket") && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         headers.insert(header::SEC_WEBSOCKET_KEY, websocket::key(draw));
@@ -186,11 +188,15 @@ pub fn decide(
     Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key, declared }))
 }
 
-/// The lines that say which trailers will come.
-fn declared(headers: &HeaderMap) -> Option<HeaderMap> {
-    let lines = headers.get_all(header::TRAILER);
-    lines.iter().next()?;
-    Some(lines.iter().map(|line| (header::TRAILER, line.clone())).collect())
+/// Which trailers the client says will come, of those that may pass.
+fn declared(headers: &HeaderMap, front: &Front) -> Option<HeaderMap> {
+    if !headers.contains_key(header::TRAILER) {
+        return None;
+    }
+    let passes = |name: &HeaderName| front.trailers().contains(name) || name.as_str().starts_with("grpc-");
+    let names = hop_by_hop::tokens(headers, &header::TRAILER).filter_map(|token| HeaderName::from_bytes(token).ok());
+    let declared = names.filter(passes).filter_map(|name| HeaderValue::from_str(name.as_str()).ok());
+    Some(declared.map(|name| (header::TRAILER, name)).collect())
 }
 
 /// What templates are filled with.

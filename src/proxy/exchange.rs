@@ -60,6 +60,7 @@ use crate::proxy::proxy_protocol::Header;
 use crate::proxy::relay;
 use crate::proxy::relay::Download;
 use crate::proxy::relay::Fault;
+use crate::proxy::relay::Patience;
 use crate::proxy::relay::Upload;
 use crate::proxy::reply::Reply;
 use crate::proxy::story::Story;
@@ -126,7 +127,10 @@ async fn answer<F: Front>(
         return Some(Reply::too_often(wait));
     }
     let (status, code) = match decision {
-        Decision::Refused(refusal) => (refusal.status(), refusal.code()),
+        Decision::Refused(refusal) => {
+            front.distrust();
+            (refusal.status(), refusal.code())
+        }
         Decision::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
         Decision::NoRoute(known) => {
             story.knows(known);
@@ -205,7 +209,7 @@ impl Request<'_> {
         let has_body = outgoing.extent != Extent::None;
         let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
         let patience = self.patience(&outgoing);
-        self.deadline.within(patience);
+        self.deadline.within(if has_body { patience.body } else { patience.head });
         let sticky = self.sticky.and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
         let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
@@ -248,10 +252,15 @@ impl Request<'_> {
         }
     }
 
-    /// Until the response's head. A call of gRPC may say itself how long it waits.
-    fn patience(&self, outgoing: &Outgoing) -> Duration {
-        let asked = grpc_timeout(&outgoing.headers).filter(|_| is_grpc(&outgoing.headers));
-        self.route.timeout.max(asked.unwrap_or_default())
+    /// How long it may take until the response's head, and until the next piece of a body before that. A call of gRPC may say
+    /// itself how long it waits, and neither side need say anything while it goes on.
+    fn patience(&self, outgoing: &Outgoing) -> Patience {
+        let timeouts = self.client.door.front.http().timeouts;
+        if !is_grpc(&outgoing.headers) {
+            return Patience { head: self.route.timeout, body: timeouts.body };
+        }
+        let head = self.route.timeout.max(grpc_timeout(&outgoing.headers).unwrap_or_default());
+        Patience { head, body: head.max(timeouts.upgraded_idle) }
     }
 
     /// Whether a request that was tried so often may be tried again; takes from the pool's budget.
@@ -337,7 +346,7 @@ impl Request<'_> {
         outgoing: &Outgoing,
         upload: &mut Upload,
         front: &mut F,
-        patience: Duration,
+        patience: Patience,
         story: &mut Story,
     ) -> Result<(Back, Answer), Failed> {
         let mut is_fresh = false;
@@ -517,6 +526,7 @@ fn front_failed<F: Front>(fault: &Fault, front: &mut F, story: &mut Story) -> Op
             return None;
         }
     };
+    front.distrust();
     story.refused(code);
     Some(Reply::of(status))
 }
@@ -596,7 +606,8 @@ impl Request<'_> {
         };
         self.edit(attempt, &mut answer, goes_raw);
         let timeouts = self.client.door.front.http().timeouts;
-        let patience = if goes_raw { timeouts.upgraded_idle } else { timeouts.body };
+        let is_long = goes_raw || is_grpc(&outgoing.headers);
+        let patience = if is_long { timeouts.upgraded_idle } else { timeouts.body };
         self.deadline.within(patience);
         upload.is_final();
         if goes_raw {

@@ -30,8 +30,8 @@ pub struct Outbox {
     /// How much of it is written.
     written: usize,
     large: Bytes,
-    /// A line's end is due after the large piece.
-    line_end: bool,
+    /// What follows the large piece.
+    after: Vec<u8>,
     /// What is written so far, for the log.
     total: u64,
 }
@@ -61,26 +61,24 @@ impl Outbox {
         self.laid
     }
 
-    /// Where heads and lines are laid. Only when there is room.
+    /// Where heads and lines are laid: behind all that was pushed.
     pub fn laid(&mut self) -> &mut Vec<u8> {
-        debug_assert!(self.large.is_empty());
-        self.settle();
-        &mut self.laid
+        if self.large.is_empty() { &mut self.laid } else { &mut self.after }
     }
 
-    /// After the large piece: its line's end.
+    /// The large piece is written: what follows it takes its turn.
     fn settle(&mut self) {
-        if self.large.is_empty() && std::mem::take(&mut self.line_end) {
-            self.laid.extend_from_slice(b"\r\n");
+        if self.large.is_empty() && !self.after.is_empty() {
+            self.laid.append(&mut self.after);
         }
     }
 
     /// A piece as it is. Only when there is room.
     pub fn push(&mut self, data: Bytes) {
+        debug_assert!(self.large.is_empty());
         if data.len() <= COPIED_MAX {
-            self.laid().extend_from_slice(&data);
+            self.laid.extend_from_slice(&data);
         } else {
-            self.settle();
             self.large = data;
         }
     }
@@ -93,8 +91,7 @@ impl Outbox {
         }
         write::chunk_size(self.laid(), data.len());
         self.push(data);
-        self.line_end = true;
-        self.settle();
+        self.laid().extend_from_slice(b"\r\n");
     }
 
     /// Whether a piece may be pushed.
@@ -104,7 +101,7 @@ impl Outbox {
 
     /// Whether all is written.
     pub fn is_empty(&self) -> bool {
-        self.large.is_empty() && self.laid.len() == self.written && !self.line_end
+        self.large.is_empty() && self.laid.len() == self.written && self.after.is_empty()
     }
 
     /// Bytes written so far.
@@ -120,7 +117,6 @@ impl Outbox {
     /// Ready when all is written.
     pub fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            self.settle();
             let count = match (&self.laid[self.written..], &self.large[..]) {
                 (laid, []) => ready!(Pin::new(&mut *stream).poll_write(cx, laid))?,
                 ([], large) => ready!(Pin::new(&mut *stream).poll_write(cx, large))?,
@@ -149,6 +145,7 @@ impl Outbox {
         if self.large.is_empty() {
             // It may be the last to hold a buffer.
             self.large = Bytes::new();
+            self.settle();
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Upload {
     bytes: u64,
     bytes_max: u64,
     has_body: bool,
+    /// Heads that came before the response's.
+    interim: u32,
     /// What the client said would come after the body.
     declared: Option<HeaderMap>,
     listener: Arc<Listener>,
@@ -79,6 +81,7 @@ impl Upload {
             declared,
             listener,
             has_body,
+            interim: 0,
         }
     }
 
@@ -108,6 +111,11 @@ impl Upload {
     /// Whether all of it has left.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
+    }
+
+    /// Whether nothing more of it is to be sent.
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Over | State::Refused)
     }
 
     /// Bytes of the body so far.
@@ -201,25 +209,43 @@ impl Upload {
     }
 }
 
+/// How long is waited before the response's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the head, once the request is sent.
+    pub head: Duration,
+    /// For the next piece of the request's body.
+    pub body: Duration,
+}
+
+/// So many heads may come before the response's.
+pub const INTERIM_MAX: u32 = 16;
+
 /// Until the response's head; those before it go to the client at once.
 pub fn poll_head(
     upload: &mut Upload,
     front: &mut impl Front,
     back: &mut Back,
     deadline: &Deadline,
-    patience: Duration,
+    patience: Patience,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Answer, Fault>> {
-    let mut moved = false;
+    let (mut moved, was_over) = (false, upload.is_done());
     if let Poll::Ready(Err(fault)) = upload.poll(front, back, cx, &mut moved) {
         return Poll::Ready(Err(fault));
     }
-    if moved {
-        deadline.within(patience);
+    if upload.is_done() && !was_over && upload.has_body {
+        deadline.within(patience.head);
+    } else if moved {
+        deadline.within(patience.body);
     }
     loop {
         match back.poll_head(cx) {
             Poll::Ready(Ok(answer)) if answer.status.is_informational() && answer.status.as_u16() != 101 => {
+                upload.interim += 1;
+                if upload.interim > INTERIM_MAX {
+                    return Poll::Ready(Err(Fault::Back(BackFault::Malformed)));
+                }
                 front.inform(answer.status, answer.headers);
                 if let Poll::Ready(Err(fault)) = front.poll_flush(cx) {
                     return Poll::Ready(Err(Fault::Front(fault)));

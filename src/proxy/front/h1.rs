@@ -203,6 +203,10 @@ impl Front for H1Front {
         }
     }
 
+    fn distrust(&mut self) {
+        self.keeps_alive = false;
+    }
+
     fn begin(
         &mut self,
         status: StatusCode,

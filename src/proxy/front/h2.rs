@@ -119,6 +119,8 @@ impl Front for H2Front {
         _ = self.response.send_informational(head);
     }
 
+    fn distrust(&mut self) {}
+
     fn begin(
         &mut self,
         status: StatusCode,

@@ -50,6 +50,9 @@ pub trait Front {
     /// A head before the response's (1xx).
     fn inform(&mut self, status: StatusCode, headers: HeaderMap);
 
+    /// Nothing that follows on a connection of HTTP/1.1 is to be believed: it ends with this response.
+    fn distrust(&mut self);
+
     /// The response's head; `goes_raw` when what follows are the bytes of an upgrade.
     fn begin(
         &mut self,
