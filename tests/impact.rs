@@ -131,6 +131,71 @@ from rhumb.toml to new.toml
 }
 
 #[test]
+fn listeners_are_compared_route_by_route() {
+    let dir = folder(CONFIG);
+    let edge = r#"
+[access_log]
+[pool.app]
+region = "eu-west"
+balance = "least_conn"
+endpoints = [{ address = "10.0.0.1", port = 8080 }, { address = "10.0.0.1", port = 8081 }]
+[[listener]]
+name = "edge"
+region = "eu-west"
+bind = "127.0.0.1:8080"
+protocol = "http"
+routes = [
+  { name = "files", path_prefix = "/static/", pool = "app", expires = "30d" },
+  { host = "a.example", headers = { x-canary = "true" }, pool = "app" },
+  { pool = "app" },
+]
+"#;
+    fs::write(dir.path().join("old.toml"), format!("{CONFIG}{edge}")).unwrap();
+    let new = edge
+        .replace("[access_log]", "[access_log]\nsample = 0.5")
+        .replace("port = 8081", "port = 8082, backup = true")
+        .replace("least_conn\"", "least_conn\"\nslow_start = \"30s\"\npanic = \"10%\"")
+        .replace("30d", "1d")
+        .replace(
+            "  { host = \"a.example\"",
+            "  { host = \"b.example\", redirect = { to = \"https://{host}{uri}\" } },\n  { host = \"a.example\"",
+        )
+        .replace("  { pool = \"app\" },\n", "  { pool = \"app\", sticky = \"backend\", retries = 0 },\n")
+        .replace("protocol = ", "max_body = \"1MiB\"\nprotocol = ");
+    let more = "[[listener]]\nname = \"more\"\nregion = \"us-east\"\nbind = \"127.0.0.1:8081\"\nprotocol = \"http\"\n\
+        routes = [{ respond = { status = 404 } }]\n";
+    fs::write(dir.path().join("new.toml"), format!("{CONFIG}{new}{more}")).unwrap();
+    let (code, out, said) = rhumb(dir.path(), &["diff", "--from", "old.toml", "-c", "new.toml"]);
+    assert_eq!(code, 0, "{said}");
+    let expected = "\
+from old.toml to new.toml
+
+~ [access_log]
+    ~ sample  1 → 0.5
+~ pool app
+    + slow_start  30s
+    + panic  10%
+    + endpoint 10.0.0.1:8082  weight 1, port 8082, backup
+    - endpoint 10.0.0.1:8081  weight 1, port 8081
+~ listener edge
+    + max_body  1048576 bytes
+    ~ route files  * /static/… pool app, expires 30d → * /static/… pool app, expires 1d
+    + route b.example  redirect 302 https://{host}{uri}
+    ~ route *  pool app → pool app, retries 0, sticky backend
++ listener more
+    + region  us-east
+    + bind  127.0.0.1:8081
+    + protocol  http
+    + drain_timeout  5m
+    + upgrades  websocket
+    + route *  respond 404 \"\"
+
+1 added, 3 changed, 0 removed
+";
+    assert_eq!(out, expected);
+}
+
+#[test]
 fn nothing_differs_and_nobody_moves() {
     let dir = folder(CONFIG);
     // Another order of sections and spelt-out defaults mean the same.

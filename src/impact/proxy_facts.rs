@@ -31,6 +31,8 @@ use crate::model::PathRules;
 use crate::model::Protocol;
 use crate::model::ProxyProtocol;
 use crate::model::ProxySettings;
+use crate::model::ROUTE_RETRIES;
+use crate::model::ROUTE_TIMEOUT;
 use crate::model::RequestMatch;
 use crate::model::Rewrite;
 use crate::model::Route;
@@ -238,23 +240,28 @@ fn must(what: &str, text: &TextMatch) -> String {
     }
 }
 
-/// What becomes of a request: `→ eu-app 95, eu-canary 5 by cookie session, sticky backend`.
+/// What becomes of a request: `pools eu-app 95, eu-canary 5 by cookie session, sticky backend`.
 fn done(model: &Model, route: &Route) -> String {
     let mut out = match &route.action {
         Action::Forward { arms, keyed_on: by } => {
             let pool = |id| model.pool(id).name.as_str();
             match &arms[..] {
-                [one] => format!("→ {}", pool(one.pool)),
+                [one] => format!("pool {}", pool(one.pool)),
                 many => {
                     let arms = all(many.iter().map(|arm| format!("{} {}", pool(arm.pool), arm.weight)));
-                    format!("→ {arms} by {}", keyed_on(by))
+                    format!("pools {arms} by {}", keyed_on(by))
                 }
             }
         }
-        Action::Redirect { status, to } => format!("{} → {to}", status.as_u16()),
-        Action::Respond { status, body } => format!("{} {body:?}", status.as_u16()),
+        Action::Redirect { status, to } => format!("redirect {} {to}", status.as_u16()),
+        Action::Respond { status, body } => format!("respond {} {body:?}", status.as_u16()),
     };
-    out.push_str(&format!(", timeout {}, retries {}", show_duration(route.timeout), route.retries));
+    if route.timeout != ROUTE_TIMEOUT {
+        out.push_str(&format!(", timeout {}", show_duration(route.timeout)));
+    }
+    if route.retries != ROUTE_RETRIES {
+        out.push_str(&format!(", retries {}", route.retries));
+    }
     match &route.rewrite {
         None => {}
         Some(Rewrite::Prefix(to)) => out.push_str(&format!(", prefix rewritten to {to}")),

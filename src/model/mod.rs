@@ -32,8 +32,8 @@ pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};
 pub use problem::{Place, Problem, Severity, plain_words};
 pub use query_log::{ClientShown, QueryLogFormat, QueryLogSettings};
 pub use route::{
-    Action, Arm, Expires, HeaderEdit, HostMatch, KeyedOn, PathMatch, RequestMatch, Rewrite, Route, StickyCookie,
-    TextMatch,
+    Action, Arm, Expires, HeaderEdit, HostMatch, KeyedOn, PathMatch, ROUTE_RETRIES, ROUTE_TIMEOUT, RequestMatch,
+    Rewrite, Route, StickyCookie, TextMatch,
 };
 pub use settings::{
     AdminSettings, ClientSubnet, CookieSecrets, GeoSettings, Network, Role, ServerSettings, TlsFiles, Token,

@@ -8,6 +8,11 @@ use http::StatusCode;
 
 use super::PoolId;
 
+/// Until the head of a response, unless told: what people wait at most before they try again.
+pub const ROUTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tries at another endpoint, unless told: when a second one fails too, more would.
+pub const ROUTE_RETRIES: u8 = 1;
+
 /// One of a listener's `routes`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {

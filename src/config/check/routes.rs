@@ -1,7 +1,6 @@
 //! The routes of a listener: pools that are there, paths that requests can have, and routes that something is left for.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use http::Method;
 use http::StatusCode;
@@ -21,6 +20,8 @@ use crate::model::PathMatch;
 use crate::model::PathRules;
 use crate::model::Pool;
 use crate::model::PoolId;
+use crate::model::ROUTE_RETRIES;
+use crate::model::ROUTE_TIMEOUT;
 use crate::model::RequestMatch;
 use crate::model::Route;
 use crate::model::StickyCookie;
@@ -31,11 +32,6 @@ use crate::route::refusal::Refusal;
 
 use super::names::Names;
 use super::uses::Uses;
-
-/// Until the head of a response: what people wait at most before they try again.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Once: a second endpoint that fails too means that more would.
-const RETRIES: u8 = 1;
 
 /// Reads the routes of one listener.
 pub struct Reader<'a, 's> {
@@ -99,8 +95,8 @@ impl Reader<'_, '_> {
             request_headers: spec.request_headers.clone(),
             response_headers: spec.response_headers.clone(),
             expires: spec.expires.as_ref().map(|w| w.value),
-            timeout: spec.timeout.as_ref().map_or(TIMEOUT, |w| w.value),
-            retries: spec.retries.as_ref().map_or(RETRIES, |w| w.value as u8),
+            timeout: spec.timeout.as_ref().map_or(ROUTE_TIMEOUT, |w| w.value),
+            retries: spec.retries.as_ref().map_or(ROUTE_RETRIES, |w| w.value as u8),
             sticky: spec.sticky.as_ref().map(|w| StickyCookie { name: w.value.clone() }),
             name,
         }
