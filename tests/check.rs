@@ -29,6 +29,7 @@ use rhumb::model::Underscores;
 use rhumb::model::Upstream;
 use rhumb::model::UpstreamTls;
 use rhumb::runtime::config_files::ConfigFiles;
+use rhumb::runtime::load::load;
 
 /// One of everything.
 const WHOLE: &str = include_str!("golden/check/whole.toml");
@@ -162,6 +163,30 @@ fn who_wrote_no_panic_gets_one_that_agrees_with_dns() {
     assert_eq!(model(&format!("{alone}{vip}")).pools[0].upstream.panic_percent, 33);
     let two = with_listener(&format!("min_healthy = 2\n{endpoints}"));
     assert_eq!(model(&format!("{two}{vip}")).pools[0].upstream.panic_percent, 50);
+}
+
+#[test]
+fn secrets_of_sticky_cookies_are_read_or_drawn_where_a_route_is_sticky() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rhumb.toml");
+    let text = with_listener("endpoints = [{ address = \"192.0.2.1\" }]");
+    let sticky = text.replace("pool = \"app\" }", "pool = \"app\", sticky = \"backend\" }");
+    let secrets = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        load(&path, None).map(|loaded| loaded.snapshot.model.proxy.sticky_secrets.clone())
+    };
+    assert_eq!(secrets(&text).unwrap(), None);
+    let drawn = secrets(&sticky).unwrap().unwrap();
+    assert_eq!((drawn.current.len(), secrets(&sticky).unwrap()), (32, Some(drawn)), "a reload keeps it");
+
+    let shared = format!("{sticky}[proxy]\nsticky_secret_file = \"sticky.key\"\n");
+    let told = |text: &str| secrets(text).unwrap_err().problems[0].to_string();
+    assert!(told(&shared).contains("sticky.key does not exist"), "{}", told(&shared));
+    std::fs::write(directory.path().join("sticky.key"), "0f".repeat(32)).unwrap();
+    assert_eq!(secrets(&shared).unwrap().unwrap().current, [0x0f; 32]);
+    std::fs::write(directory.path().join("sticky.key"), "# none\nsecret\n").unwrap();
+    let wrong = told(&shared);
+    assert!(wrong.contains("sticky.key:2: error[E0243]: a secret is 32 to 128 hexadecimal digits"), "{wrong}");
 }
 
 #[test]

@@ -133,6 +133,21 @@ mod tests {
     use super::*;
 
     const SECRET: &[u8] = b"correct horse battery staple";
+
+    #[test]
+    fn a_file_of_secrets_has_one_or_two_and_is_never_repeated() {
+        let (one, two) = ("00".repeat(32), "ff".repeat(16));
+        let read = read_secrets(&format!("# new\n{one}\n\n{two}\n")).unwrap();
+        assert_eq!((read.current, read.previous), (vec![0; 32], Some(vec![255; 16])));
+        assert_eq!(read_secrets(&one).unwrap().previous, None);
+        assert_eq!(read_secrets("# mine\n"), Err((1, "there is no secret")));
+        let form = "a secret is 32 to 128 hexadecimal digits";
+        for bad in ["abc".to_owned(), "0".repeat(33), "0".repeat(130), "g".repeat(32), "+".repeat(32)] {
+            assert_eq!(read_secrets(&format!("\n{bad}")), Err((2, form)), "{bad}");
+        }
+        assert_eq!(read_secrets(&format!("{one}\n{one}\n{two}")), Err((3, "there are more than two secrets")));
+        assert!(!format!("{:?}", read_secrets(&two)).contains("255"), "and no log shows one");
+    }
     const ENDPOINTS: [&str; 3] = ["192.0.2.10:80", "192.0.2.11:80", "[2001:db8::1]:80"];
 
     fn sticky() -> Sticky {
