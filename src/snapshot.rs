@@ -60,8 +60,10 @@ impl Snapshot {
             (model.vips.len(), "VIP"),
             (self.zones.iter().len(), "zone"),
         ];
-        let parts = parts.map(|(count, one)| format!("{count} {one}{}", if count == 1 { "" } else { "s" }));
-        parts.join(", ")
+        // Whoever has none need not hear of them.
+        let listeners = Some((model.listeners.len(), "listener")).filter(|(count, _)| *count > 0);
+        let words = |(count, one)| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        parts.into_iter().chain(listeners).map(words).collect::<Vec<_>>().join(", ")
     }
 
     /// What is wrong with the zones and with the VIPs in them, when the rest cannot be compiled anyway.

@@ -215,7 +215,7 @@ fn the_edge_example_is_right_with_a_certificate_beside_it() {
     std::fs::copy("examples/edge.toml", &path).unwrap();
     let (code, out) = rhumb(&["check", "-c", path.to_str().unwrap()]);
     assert_eq!((code, out.lines().count()), (0, 1), "{out}");
-    assert!(out.starts_with(&format!("{}: ok: ", path.display())), "{out}");
+    assert!(out.starts_with(&format!("{}: ok: ", path.display())) && out.contains("2 listeners"), "{out}");
 }
 
 #[test]

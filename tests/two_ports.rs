@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::io::Write;
@@ -18,6 +19,8 @@ use serde_json::Value;
 
 use common::Running;
 use common::poll;
+use rhumb::config;
+use rhumb::health::target::targets;
 
 const RHUMB: &str = env!("CARGO_BIN_EXE_rhumb");
 /// Longer than any of it takes on a busy machine; nothing waits this long when all is well.
@@ -137,6 +140,21 @@ fn two_ports_of_one_address_are_probed_ordered_remembered_and_counted_apart() {
     }
     let server = site.start();
     assert!(poll(PATIENCE, || site.endpoints() == found(Some("drain"))), "{:?}\n{}", site.endpoints(), server.log());
+}
+
+#[test]
+fn probes_go_to_each_port_unless_the_check_names_one() {
+    let probed = |check: &str| {
+        let text = format!(
+            "[region.eu]\n[health_check.web]\ntype = \"http\"\n{check}[pool.app]\nregion = \"eu\"\nhealth_check = \"web\"\n\
+             endpoints = [{{ address = \"192.0.2.1\", port = 8080 }}, {{ address = \"192.0.2.1\", port = 8081 }}]\n"
+        );
+        let model = config::read(Path::new("rhumb.toml"), &text).unwrap().model;
+        let found = targets(&model).into_iter().map(|(target, speaks_for)| (target.address.port(), speaks_for.len()));
+        found.collect::<BTreeSet<(u16, usize)>>()
+    };
+    assert_eq!(probed(""), BTreeSet::from([(8080, 1), (8081, 1)]));
+    assert_eq!(probed("port = 9000\n"), BTreeSet::from([(9000, 2)]));
 }
 
 #[test]
