@@ -243,6 +243,40 @@ fn counts_outlive_reloads_and_a_refused_one_is_told() {
 }
 
 #[test]
+fn what_is_configured_of_the_proxy_is_there_before_its_first_request() {
+    let site = Site::start();
+    let proxied = "[pool.app]\nregion = \"east\"\n\
+                   endpoints = [{ address = \"127.0.9.3\", port = 81 }, { address = \"127.0.9.3\", port = 82 }]\n\
+                   [[listener]]\nname = \"edge\"\nregion = \"east\"\nbind = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+                   routes = [{ name = \"all\", pool = \"app\" }]\n";
+    assert_eq!(site.reload_with(proxied), Some(0));
+    let page = site.page();
+    for series in [
+        r#"rhumb_proxy_requests_total{listener="edge",route="all",pool="app",code="503"}"#,
+        r#"rhumb_proxy_request_duration_seconds_count{listener="edge"}"#,
+        r#"rhumb_proxy_connections{listener="edge"}"#,
+        r#"rhumb_proxy_upstream_failures_total{pool="app",reason="connect"}"#,
+        r#"rhumb_proxy_ejections_total{pool="app",endpoint="127.0.9.3:81"}"#,
+        r#"rhumb_proxy_ejections_total{pool="app",endpoint="127.0.9.3:82"}"#,
+        r#"rhumb_proxy_access_log_dropped_total{reason="full"}"#,
+    ] {
+        assert_eq!(page.value(series), Some(0.0), "{series}\n{}", page.0);
+    }
+    assert_eq!(page.value(r#"rhumb_endpoint_answered{pool="app",region="east",endpoint="127.0.9.3:82"}"#), Some(1.0));
+    let series = page.0.lines().filter(|line| !line.starts_with('#')).filter_map(|line| Some(line.rsplit_once(' ')?.0));
+    let mut seen = BTreeSet::new();
+    series.for_each(|series| assert!(seen.insert(series), "{series} is there twice"));
+    if let Some((clean, said)) = run("promtool", &["check", "metrics"], &page.0) {
+        assert!(clean && said.trim().is_empty(), "{said}");
+    }
+    let output =
+        Command::new(RHUMB).args(["get", "listeners", "--region", "east"]).current_dir(site.dir.path()).output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    let line: Vec<&str> = said.lines().last().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(line[..6], ["proxy", "HTTP", "127.0.0.1:0", "edge", "east", "1"], "{said}");
+}
+
+#[test]
 fn prometheus_finds_nothing_to_complain_about() {
     let site = Site::start();
     site.ask("www.example.com.", rtype::A);

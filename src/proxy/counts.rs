@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use crate::health::names::member_names;
 use crate::model::Action;
 use crate::model::Listener;
 use crate::model::Model;
@@ -82,7 +83,7 @@ impl ProxyCounts {
         cell(&mut self.held().pools, name.to_owned(), worker)
     }
 
-    /// Where it counts what becomes of an endpoint, which is called as everywhere else: by its address.
+    /// Where it counts what becomes of an endpoint, which is called as [`member_names`] says.
     pub fn endpoint(&self, worker: usize, pool: &str, endpoint: &str) -> Arc<EndpointCell> {
         cell(&mut self.held().endpoints, (pool.to_owned(), endpoint.to_owned()), worker)
     }
@@ -138,7 +139,7 @@ pub struct ProxyTotals {
     pub routes: BTreeMap<RouteName, BTreeMap<Option<u16>, u64>>,
     /// By the pool's name.
     pub pools: BTreeMap<String, PoolSums>,
-    /// By the pool's name and the endpoint's address.
+    /// By the pool's name and the endpoint's.
     pub endpoints: BTreeMap<EndpointName, EndpointSums>,
 }
 
@@ -195,8 +196,7 @@ impl Names {
             if !self.pools.insert(name.clone()) {
                 return;
             }
-            let members = model.members(pool).map(|(_, endpoint)| (name.clone(), endpoint.address.to_string()));
-            self.endpoints.extend(members);
+            self.endpoints.extend(member_names(model, pool).map(|(_, member)| (name.clone(), member.to_string())));
             next = model.pool(pool).fallback;
         }
     }
