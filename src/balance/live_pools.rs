@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
 use crate::balance::ejection::PoolNow;
@@ -106,16 +107,31 @@ impl LivePool {
 pub struct LivePools {
     /// By [`PoolId`]; `None` for those that only DNS uses.
     pools: Vec<Option<Arc<LivePool>>>,
-    names: HashMap<String, PoolId>,
+    /// What anybody still uses, of this model or of an earlier one, by the pool's name. Cores come to a new snapshot one by
+    /// one, and one that is late may make its pools after those of the next: there must be no second [`Live`] of an endpoint.
+    known: HashMap<String, Known>,
+}
+
+/// What is known of a pool of that name.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    shared: Arc<Shared>,
+    members: Vec<Weak<Live>>,
 }
 
 impl LivePools {
     /// The pools of a model that `is_proxied`; what `former` knows stays known.
     pub fn of(model: &Model, is_proxied: impl Fn(PoolId) -> bool, former: &LivePools) -> Self {
-        let ids = (0..model.pools.len()).map(PoolId::from);
-        let pool = |id: PoolId| is_proxied(id).then(|| Arc::new(pool(model, id, former)));
-        let names = ids.clone().filter(|id| is_proxied(*id)).map(|id| (model.pool(id).name.clone(), id)).collect();
-        LivePools { pools: ids.map(pool).collect(), names }
+        let in_use = |live: &Weak<Live>| live.strong_count() > 0;
+        let known = former.known.iter().filter(|(_, known)| known.members.iter().any(in_use));
+        let mut known: HashMap<String, Known> = known.map(|(name, known)| (name.clone(), known.clone())).collect();
+        let mut pool = |id| {
+            let known = known.entry(model.pool(id).name.clone()).or_default();
+            known.members.retain(in_use);
+            is_proxied(id).then(|| Arc::new(known.pool(model, id)))
+        };
+        let pools = (0..model.pools.len()).map(PoolId::from).map(&mut pool).collect();
+        LivePools { pools, known }
     }
 
     /// A pool; `None` for one that is not proxied.
@@ -133,28 +149,26 @@ impl LivePools {
     pub fn tick(&self, now: Moment) {
         self.iter().flat_map(|(_, pool)| pool.members()).for_each(|live| live.tick(now));
     }
-
-    fn named(&self, name: &str) -> Option<&Arc<LivePool>> {
-        self.pool(*self.names.get(name)?)
-    }
 }
 
-fn pool(model: &Model, id: PoolId, former: &LivePools) -> LivePool {
-    let former = former.named(&model.pool(id).name);
-    let shared = former.map_or_else(Arc::default, |former| former.shared.clone());
-    let known: HashMap<&EndpointKey, &Arc<Live>> =
-        former.into_iter().flat_map(|former| former.members()).map(|live| (live.key(), live)).collect();
-    let live = |(id, _): (EndpointId, _)| {
-        let key = EndpointKey::of(model, id);
-        match known.get(&key) {
-            Some(live) => (*live).clone(),
-            None => Arc::new(Live::new(key, shared.clone())),
-        }
-    };
-    let pool = LivePool { members: model.members(id).map(live).collect(), shared: shared.clone() };
-    // Who keeps a standing of the former members is to make a new one.
-    shared.epoch.fetch_add(1, Ordering::Release);
-    pool
+impl Known {
+    /// The pool of a model, of the endpoints that are known and of new ones.
+    fn pool(&mut self, model: &Model, id: PoolId) -> LivePool {
+        let known: HashMap<EndpointKey, Arc<Live>> =
+            self.members.iter().filter_map(Weak::upgrade).map(|live| (live.key().clone(), live)).collect();
+        let mut member = |(id, _): (EndpointId, _)| {
+            let key = EndpointKey::of(model, id);
+            known.get(&key).cloned().unwrap_or_else(|| {
+                let live = Arc::new(Live::new(key, self.shared.clone()));
+                self.members.push(Arc::downgrade(&live));
+                live
+            })
+        };
+        let members = model.members(id).map(&mut member).collect();
+        // Who keeps a standing of the former members is to make a new one.
+        self.shared.epoch.fetch_add(1, Ordering::Release);
+        LivePool { members, shared: self.shared.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -297,8 +311,14 @@ mod tests {
         let after = pools(&[("web", 1)], &before);
         drop(before);
         assert_eq!(Arc::strong_count(&held), 1);
-        let again = pools(&[("web", 2)], &after);
-        assert!(!Arc::ptr_eq(&held, &again.pool(PoolId(0)).unwrap().members()[1]), "it begins anew");
+        let second = |pools: &LivePools| pools.pool(PoolId(0)).unwrap().members()[1].clone();
+        // A late core makes its pools after those of the next snapshot.
+        assert!(Arc::ptr_eq(&held, &second(&pools(&[("web", 2)], &after))), "there is no second one while it is used");
+        let gone = Arc::downgrade(&held);
+        drop(held);
+        assert!(gone.upgrade().is_none());
+        let again = pools(&[("web", 2)], &pools(&[], &after));
+        assert!(again.known.len() == 1 && second(&again).is_admitting(), "it begins anew");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Choosing among weighted members, and knowing when not to: hashing, turns, queues, latency, breakers and budgets.
 //!
-//! Pure arithmetic over identities, weights and counts; nothing here knows pools, connections or health, and nothing waits.
+//! Pure arithmetic over identities, weights and counts; nothing here knows connections or what probes find, and nothing waits
+//! but for a lock of some tens of nanoseconds.
 //! Every hash is xxh3 with fixed seeds and the logarithm is our own, so that nodes of different builds and machines choose
 //! alike.
 //!
@@ -12,7 +13,8 @@
 //! [`standing`] is made whenever something changes: from beliefs and orders, each endpoint's [`breaker`] under the law of
 //! [`ejection`], [`mod@panic`], [`tiers`] of backups and [`slow_start`]. Each request then asks it for a place in the pool,
 //! which a [`balancer`] finds by the pool's method; [`sticky`] goes before, [`retry_budget`] and [`rate`] bound what comes
-//! at all.
+//! at all. How it ended is told to [`live`], the one thing here that cores share and that has a name: [`live_pools`] carries it
+//! over reloads.
 
 pub mod key;
 pub mod set;
