@@ -64,7 +64,13 @@ fn model() -> Model {
         });
         for host in 1..=2 {
             for address in [format!("192.0.{at}.{host}"), format!("2001:db8:{at}::{host}")] {
-                model.endpoints.push(Endpoint { pool, address: address.parse().unwrap(), port: None, weight: 1 });
+                model.endpoints.push(Endpoint {
+                    pool,
+                    address: address.parse().unwrap(),
+                    port: None,
+                    weight: 1,
+                    backup: false,
+                });
             }
         }
         let first = 4 * at as u32;
@@ -76,6 +82,7 @@ fn model() -> Model {
             min_healthy: 1,
             fallback: None,
             endpoints: first..first + 4,
+            upstream: Default::default(),
         });
         members.push(Member { pool, weight: 1, bias: 0 });
         rules.push(rule(&[name], pool));

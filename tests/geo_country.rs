@@ -41,7 +41,13 @@ fn model() -> Model {
         model.regions.push(Region { name: name.to_string(), label: name.to_string(), location, capacity: None });
         for address in [format!("192.0.2.{at}"), format!("2001:db8::{at}")] {
             let pool = PoolId::from(at);
-            model.endpoints.push(Endpoint { pool, address: address.parse().unwrap(), port: None, weight: 1 });
+            model.endpoints.push(Endpoint {
+                pool,
+                address: address.parse().unwrap(),
+                port: None,
+                weight: 1,
+                backup: false,
+            });
         }
         let (first, region) = (2 * at as u32, RegionId::from(at));
         model.pools.push(Pool {
@@ -52,6 +58,7 @@ fn model() -> Model {
             min_healthy: 1,
             fallback: None,
             endpoints: first..first + 2,
+            upstream: Default::default(),
         });
     }
     let members: Vec<Member> = (0..CONTINENTS.len()).map(|at| member(at, 1)).collect();

@@ -55,6 +55,7 @@ impl World {
             fallback: None,
             upstream: Arc::default(),
             endpoints: first..first + endpoints.len() as u32,
+            upstream: Default::default(),
         });
         id
     }
