@@ -10,11 +10,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rhumb::config;
 use rhumb::health::belief::Standing;
+use rhumb::health::ejection::Ejection;
 use rhumb::health::forced::{Change, Forced, Order};
 use rhumb::health::ledger::{Ledger, Step};
 use rhumb::health::names::EndpointKey;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
-use rhumb::health::table::{HOLDS_FOREVER, HealthTable};
+use rhumb::health::table::{EndpointHealth, HOLDS_FOREVER, HealthTable, PoolHealth};
 use rhumb::model::{Endpoint, EndpointId, Model, Moment, PoolId};
 
 /// A pool as the tests write it: name, region, check, `min_healthy`, and endpoints with weights.
@@ -109,6 +110,32 @@ impl Play {
     fn change(&mut self, subject: &str, change: Change) -> Step {
         let name = self.ledger.subject(subject).expect("the subject is known");
         self.ledger.order(&name, change, self.now)
+    }
+
+    fn key(&self, endpoint: usize) -> EndpointKey {
+        EndpointKey::of(self.ledger.model(), EndpointId::from(endpoint))
+    }
+
+    /// A proxy says that requests to an endpoint fail; it rests so many seconds.
+    fn eject(&mut self, endpoint: usize, seconds: u64) -> Step {
+        let until = self.now + Duration::from_secs(seconds);
+        let reason = "5 failures in a row (status 503)".to_owned();
+        self.ledger.ejected(&self.key(endpoint), Ejection { since: self.now, until, reason }, self.now)
+    }
+
+    fn readmit(&mut self, endpoint: usize) -> Step {
+        self.ledger.readmitted(&self.key(endpoint), self.now, self.now)
+    }
+
+    fn keep_time(&mut self, seconds: u64) -> Step {
+        self.run(seconds);
+        self.ledger.keep_time(self.now)
+    }
+
+    /// Which endpoints may be answered.
+    fn answered(&self) -> Vec<bool> {
+        let ids = (0..self.ledger.model().endpoints.len()).map(EndpointId::from);
+        ids.map(|id| self.ledger.table().endpoint(id).usable).collect()
     }
 
     fn usable(&self) -> Vec<bool> {
@@ -371,6 +398,169 @@ fn our_own_trouble_is_not_held_against_endpoints() {
         }
     }
     assert_eq!(play.usable(), [true]);
+}
+
+fn lines(step: &Step) -> Vec<String> {
+    step.turns.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_ejection_is_told_once_and_so_is_its_end() {
+    let model = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)])]);
+    let mut play = Play::start(&model);
+    play.run(60);
+    let step = play.eject(0, 10);
+    let line = r#"endpoint=web/192.0.2.1 up -> ejected reason="5 failures in a row (status 503)" effective=ejected"#;
+    assert_eq!((lines(&step), step.flipped), (vec![line.to_owned()], true));
+    assert_eq!(play.answered(), [false, true]);
+    assert!(play.ledger.table().endpoint(EndpointId(0)).is_up_without_ejection());
+    play.run(10);
+    let renewed = play.eject(0, 20);
+    assert_eq!((lines(&renewed), renewed.flipped), (vec![], false), "it rests once more");
+    assert_eq!(play.eject(0, 5), Step::default(), "older than what is known");
+    assert_eq!(play.readmit(0), Step::default(), "the trial of an earlier rest");
+    play.run(20);
+    let line = r#"endpoint=web/192.0.2.1 ejected -> up reason="the request that tried it passed" effective=up"#;
+    assert_eq!(lines(&play.readmit(0)), [line]);
+    assert_eq!(play.readmit(0), Step::default());
+    assert_eq!((play.answered(), play.standing(0)), (vec![true, true], Standing::Up));
+    assert_eq!(play.ledger.tally().endpoints[0].turned_down, 0, "no probe failed");
+}
+
+#[test]
+fn what_is_ejected_and_not_configured_is_nobody() {
+    let before = model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)])]);
+    let after = model(&[("web", "eu", "web", 1, &[("192.0.2.2", 1)])]);
+    let mut play = Play::start(&before);
+    play.run(60);
+    let key = play.key(0);
+    let _ = play.eject(0, 10);
+    let _ = play.ledger.reloaded(after, play.now);
+    let since = play.now;
+    let late = Ejection { since, until: since + Duration::from_secs(30), reason: String::new() };
+    assert_eq!(play.ledger.ejected(&key, late, play.now), Step::default());
+    let _ = play.ledger.reloaded(before, play.now);
+    assert!(play.ledger.belief(EndpointId(0)).ejection.is_none(), "it left, and begins anew");
+}
+
+#[test]
+fn nobody_stays_ejected_whom_nobody_ejects() {
+    let model = model(&[("web", "eu", "off", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)])]);
+    let mut play = Play::start(&model);
+    let _ = play.eject(0, 10);
+    assert_eq!(lines(&play.keep_time(69)), [""; 0]);
+    assert!(!play.answered()[0]);
+    let line = r#"endpoint=web/192.0.2.1 ejected -> up reason="no request has tried it for a minute" effective=up"#;
+    assert_eq!(lines(&play.keep_time(1)), [line]);
+    assert!(play.answered()[0]);
+}
+
+const FENCED: &str = r#"
+[pool.eu]
+region = "eu"
+health_check = "web"
+min_healthy = 2
+endpoints = [{ address = "192.0.2.1" }, { address = "192.0.2.2" }]
+[pool.us]
+region = "us"
+health_check = "web"
+endpoints = [{ address = "192.0.2.3" }]
+[pool.proxied]
+region = "us"
+health_check = "web"
+min_healthy = 2
+endpoints = [{ address = "192.0.2.4" }, { address = "192.0.2.5" }]
+[vip."www.example.com."]
+policy = "geolocation"
+rules = [FENCE{ pools = [{ pool = "us" }, { pool = "eu" }] }]
+"#;
+
+fn fenced(fence: &str) -> Arc<Model> {
+    let head = "[server]\nlisten = [\"127.0.0.1:5300\"]\n".to_owned() + CHECKS;
+    read(&(head + &FENCED.replace("FENCE", fence)))
+}
+
+/// What the proxies are to see whatever DNS makes of it.
+fn seen_by_proxies(play: &Play) -> bool {
+    let endpoint = |at: usize| play.ledger.table().endpoint(EndpointId::from(at));
+    (0..5).all(|at| endpoint(at).is_up_without_ejection())
+}
+
+#[test]
+fn ejections_take_no_pool_down_that_a_vip_has_no_other_for() {
+    let mut play = Play::start(&fenced(""));
+    play.run(60);
+    let _ = play.eject(0, 300);
+    assert_eq!(play.usable(), [false, true, true], "another pool is up");
+    assert!(seen_by_proxies(&play) && play.ledger.table().pool(PoolId(0)).is_up_without_ejection());
+    // The same where a fence keeps its clients from that other pool.
+    let step =
+        play.ledger.reloaded(fenced(r#"{ geos = ["EU"], pools = [{ pool = "eu" }], geofence = true }, "#), play.now);
+    assert!(step.flipped);
+    assert_eq!((play.usable(), play.answered()), (vec![true, true, true], vec![true; 5]));
+    assert!(play.ledger.table().pool(PoolId(0)).is_spared() && seen_by_proxies(&play));
+    // No VIP uses the third: DNS sends nobody there, so nothing is spared.
+    let _ = play.eject(3, 300);
+    assert_eq!(play.usable(), [true, true, false]);
+    // A drain is not passive evidence, and what is drained needs no sparing.
+    play.order("pool/eu", Some(Order::Drain), None);
+    assert_eq!(play.usable(), [false, true, false]);
+    let drained = play.ledger.table().pool(PoolId(0));
+    assert!(!drained.is_spared() && !drained.is_up_without_ejection());
+    play.order("pool/eu", None, None);
+    assert_eq!(play.usable(), [true, true, false]);
+    // Back without a fence, ejections count again.
+    let _ = play.ledger.reloaded(fenced(""), play.now);
+    assert_eq!(play.usable(), [false, true, false]);
+    let _ = play.keep_time(360);
+    assert_eq!((play.usable(), play.answered()), (vec![true; 3], vec![true; 5]));
+}
+
+#[test]
+fn a_pool_that_is_spared_never_says_that_it_was_down() {
+    let mut play = Play::start(&fenced(r#"{ geos = ["EU"], pools = [{ pool = "eu" }], geofence = true }, "#));
+    play.run(60);
+    let line = r#"endpoint=eu/192.0.2.1 up -> ejected reason="5 failures in a row (status 503)" effective=up"#;
+    assert_eq!(lines(&play.eject(0, 300)), [line]);
+    let _ = play.eject(1, 300);
+    assert_eq!(play.answered(), [true; 5], "nobody of it is left that is not ejected");
+    // What probes find counts as ever.
+    play.fail(&["192.0.2.1"]).run(60);
+    assert_eq!(play.usable(), [false, true, true]);
+}
+
+/// Cores read these by the million: they stay as small as they were.
+#[test]
+fn what_is_known_of_an_endpoint_is_eight_bytes() {
+    assert_eq!((size_of::<EndpointHealth>(), size_of::<PoolHealth>()), (8, 12));
+}
+
+#[test]
+fn who_comes_up_while_we_watch_has_risen() {
+    let mut slow = Model::clone(&model(&[("web", "eu", "web", 1, &[("192.0.2.1", 1), ("192.0.2.2", 1)])]));
+    let window = Duration::from_secs(60);
+    slow.pools[0].upstream = Arc::new(rhumb::model::Upstream { slow_start: window, ..Default::default() });
+    let mut play = Play::start(&Arc::new(slow.clone()));
+    let risen = |play: &Play, at: u32| play.ledger.table().risen(EndpointId(at));
+    play.fail(&["192.0.2.1"]).run(60);
+    assert_eq!((risen(&play, 0), risen(&play, 1)), (None, None), "down, and up from the start");
+    play.fail(&[]).run(60);
+    let rose = risen(&play, 0).expect("it came up");
+    let _ = play.ledger.reloaded(Arc::new(slow.clone()), play.now);
+    assert_eq!(risen(&play, 0), Some(rose), "over a reload");
+    let _ = play.keep_time(60);
+    assert_eq!(risen(&play, 0), None, "it has its whole weight");
+    play.order("endpoint/web/192.0.2.2", Some(Order::Drain), None);
+    play.order("endpoint/web/192.0.2.2", None, None);
+    assert_eq!(risen(&play, 1), Some(play.now), "an operator took it out and gave it back");
+    let _ = play.eject(0, 10);
+    play.run(11);
+    let _ = play.readmit(0);
+    assert_eq!(risen(&play, 0), None, "its breaker knows");
+    slow.pools[0].upstream = Arc::default();
+    let mut at_once = Play::start(&Arc::new(slow));
+    at_once.fail(&["192.0.2.1"]).run(60).fail(&[]).run(60);
+    assert!(at_once.ledger.table().growing().is_empty());
 }
 
 #[test]

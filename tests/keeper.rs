@@ -11,6 +11,7 @@ use rhumb::config;
 use rhumb::geo::atlas::Atlas;
 use rhumb::geo::latency::LatencyTable;
 use rhumb::health::belief::Standing;
+use rhumb::health::ejection::Ejection;
 use rhumb::health::forced::{Change, Forced, Order, Refusal};
 use rhumb::health::ledger::Ledger;
 use rhumb::health::standings::EndpointKey;
@@ -100,6 +101,27 @@ async fn listen(at: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
 
 fn usable(world: &World, pool: usize) -> bool {
     world.health.pool(PoolId::from(pool)).usable
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_requests_say_is_published() {
+    let (first, _serving) = origin().await;
+    let (second, _also) = origin().await;
+    let server = Server::start(snapshot(&[first, second], None));
+    server.handle.ready().await;
+    server.until(|world| usable(world, 0) && usable(world, 1)).await;
+    let now = server.handle.ask(|ledger| ledger.belief(EndpointId(0)).since()).await.unwrap();
+    let key = EndpointKey { pool: "p0".into(), address: first.ip(), port: Some(first.port()) };
+    let ejection = Ejection { since: now, until: now + Duration::from_secs(3_600), reason: "its requests fail".into() };
+    server.handle.ejected(key.clone(), ejection.clone()).await;
+    // The keeper works events off in order, and publishes a flip before the next.
+    let published = server.handle.published.clone();
+    let world = server.handle.ask(move |_| published.load()).await.unwrap();
+    let world = if usable(&world, 0) { server.until(|world| !usable(world, 0)).await } else { world };
+    assert!(usable(&world, 1) && world.health.endpoint(EndpointId(0)).is_up_without_ejection());
+    server.handle.readmitted(key, ejection.until).await;
+    server.until(|world| usable(world, 0)).await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

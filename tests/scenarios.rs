@@ -12,6 +12,8 @@
 //! | `turned NAME N times` | how often its standing turned since the process started |
 //! | `pool NAME up \| down \| withdrawn` | |
 //! | `order drain \| maint \| up \| down SUBJECT [in DURATION] [for DURATION]`, `order nothing SUBJECT` | `pool/web`, `endpoint/web/192.0.2.1` |
+//! | `eject NAME for DURATION`, `readmit NAME` | a proxy's requests to it fail; the one that tried it passed |
+//! | `counts NAME WORD` | what counts of it: `up`, `ejected`, `drain`… |
 //! | `suspects itself`, `trusts itself` | whether failures turn nothing down, because nearly all fail at once |
 //! | `reload [CONFIG]` | another configuration, or an equal one, which may change nothing |
 //! | `restart [after DURATION]` | the process ends, saves its state and starts again |
@@ -23,7 +25,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rhumb::health::ejection::Ejection;
 use rhumb::health::forced::{Change, Order};
+use rhumb::health::standings::EndpointKey;
 use rhumb::model::{EndpointId, Family, Model, Moment, PoolId, VipId};
 use rhumb::steering::Verdict;
 
@@ -176,6 +180,19 @@ impl Script {
                 play.change(subject, Change::Set(forced));
                 Ok(())
             }
+            ["eject", name, "for", time] => {
+                let (since, until) = (play.now, play.now + duration(time));
+                let ejection = Ejection { since, until, reason: "5 failures in a row (connect refused)".into() };
+                let key = EndpointKey::of(play.ledger.model(), self.endpoint(play, name));
+                let _ = play.ledger.ejected(&key, ejection, play.now);
+                Ok(())
+            }
+            ["readmit", name] => {
+                let key = EndpointKey::of(play.ledger.model(), self.endpoint(play, name));
+                let _ = play.ledger.readmitted(&key, play.now, play.now);
+                Ok(())
+            }
+            ["counts", name, expected] => is(play.ledger.belief(self.endpoint(play, name)).effective(), expected),
             ["reload"] => {
                 let (standings, table) = (play.ledger.standings().clone(), play.ledger.table().clone());
                 let equal = Arc::new(Model::clone(play.ledger.model()));

@@ -20,11 +20,13 @@
 //! clients to the dead; so Unknown is a state of its own, the first probe ends it without anti-flap, and until then the
 //! standing recalled from before the restart (or before the check was changed) counts, if there is one.
 //!
-//! What an operator ordered ([`Forced`]) is kept beside what is observed: probes go on changing the one under the other.
+//! What an operator ordered ([`Forced`]) and what failing requests say ([`Ejection`]) is kept beside what is observed: probes
+//! go on changing the one under the others.
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::health::ejection::Ejection;
 use crate::health::forced::{Forced, Order};
 use crate::health::probe::ProbeResult;
 use crate::model::{HealthCheck, Moment};
@@ -87,6 +89,8 @@ pub struct Belief {
     pub forced: Option<Box<Forced>>,
     /// The weight that is ordered and in force.
     pub weight: Option<u32>,
+    /// What failing requests say.
+    pub ejection: Option<Box<Ejection>>,
     last: Option<LastResult>,
     since: Moment,
 }
@@ -95,12 +99,16 @@ impl Belief {
     /// Never asked; `recalled` counts until the first probe has ended.
     pub fn unknown(recalled: Option<Standing>, now: Moment) -> Self {
         let recalled = recalled.filter(|standing| *standing != Standing::Unknown);
-        Belief { observed: Observed::Unknown { recalled }, forced: None, weight: None, last: None, since: now }
+        Belief::new(Observed::Unknown { recalled }, now)
     }
 
     /// Nothing probes it: up until an operator says otherwise.
     pub fn unprobed(now: Moment) -> Self {
-        Belief { observed: Observed::Unprobed, forced: None, weight: None, last: None, since: now }
+        Belief::new(Observed::Unprobed, now)
+    }
+
+    fn new(observed: Observed, since: Moment) -> Self {
+        Belief { observed, forced: None, weight: None, ejection: None, last: None, since }
     }
 
     /// The belief after one more probe, ended at `now`.
@@ -113,7 +121,7 @@ impl Belief {
         };
         let last = Some(LastResult { result, at: now, in_a_row });
         let since = if observed.standing() == before { self.since } else { now };
-        Belief { observed, forced: self.forced, weight: self.weight, last, since }
+        Belief { observed, last, since, ..self }
     }
 
     /// The belief after one more failure that turns nothing down: the server suspects itself. It comes as close to down
@@ -136,10 +144,14 @@ impl Belief {
     }
 
     /// The same belief with its history forgotten and its standing recalled: what is left of it when the check it was
-    /// formed by has changed. Orders stay.
+    /// formed by has changed. Orders stay, and what requests say.
     pub fn asked_anew(self, now: Moment) -> Self {
-        let recalled = Some(self.counted());
-        Belief { forced: self.forced, weight: self.weight, ..Belief::unknown(recalled, now) }
+        Belief::unknown(Some(self.counted()), now).beside(self)
+    }
+
+    /// What is left of it when nothing probes the endpoint any more.
+    pub fn asked_no_more(self, now: Moment) -> Self {
+        Belief::unprobed(now).beside(self)
     }
 
     /// The same belief under this order, or under none.
@@ -147,9 +159,9 @@ impl Belief {
         Belief { forced, ..self }
     }
 
-    /// What is observed, beside the orders of another belief.
+    /// What is observed, beside the orders of another belief and what requests said by it.
     pub fn beside(self, other: Belief) -> Self {
-        Belief { forced: other.forced, weight: other.weight, ..self }
+        Belief { forced: other.forced, weight: other.weight, ejection: other.ejection, ..self }
     }
 
     /// The same belief under no orders at all.
@@ -170,12 +182,27 @@ impl Belief {
         }
     }
 
-    /// Whether it may be answered: forced up, or up and not ordered out.
+    /// Whether it may be answered: forced up, or up and neither ordered out nor ejected.
     pub fn usable(&self) -> bool {
-        match self.order() {
+        self.is_up_without_ejection() && !self.is_ejected()
+    }
+
+    /// Whether it is up for those who see for themselves what requests say.
+    pub fn is_up_without_ejection(&self) -> bool {
+        self.is_up_under(self.order())
+    }
+
+    /// The same, if this were ordered.
+    pub fn is_up_under(&self, order: Option<Order>) -> bool {
+        match order {
             Some(order) => order == Order::Up,
             None => self.counted() == Standing::Up,
         }
+    }
+
+    /// Whether an ejection is all that keeps it from being answered; what is forced up stays up.
+    pub fn is_ejected(&self) -> bool {
+        self.ejection.is_some() && self.order().is_none() && self.counted() == Standing::Up
     }
 
     /// Whether an operator took it out.
@@ -190,7 +217,11 @@ impl Belief {
 
     /// What was ordered, else what counts, in operators' words.
     pub fn effective(&self) -> &'static str {
-        self.order().map_or(self.counted().words(), Order::words)
+        match self.order() {
+            Some(order) => order.words(),
+            None if self.is_ejected() => "ejected",
+            None => self.counted().words(),
+        }
     }
 
     /// The last probe.
@@ -399,6 +430,26 @@ mod tests {
         assert_eq!((up.usable(), up.withdrawn(), up.effective()), (true, false, "forced-up"));
         let down = order(believe(&check, &[P]), Order::Down);
         assert_eq!((down.usable(), down.withdrawn()), (false, false));
+    }
+
+    #[test]
+    fn an_ejection_stands_beside_both() {
+        let check = check(1, 1);
+        let (since, until, reason) = (Moment(0), Moment::from_secs(10), String::new());
+        let ejection = Some(Box::new(Ejection { since, until, reason }));
+        let ejected = |belief: Belief| Belief { ejection: ejection.clone(), ..belief };
+        let up = ejected(believe(&check, &[P]));
+        assert_eq!((up.usable(), up.is_up_without_ejection(), up.effective()), (false, true, "ejected"));
+        assert_eq!((up.standing(), up.probes_until_turn(&check)), (Standing::Up, 1), "no failure of a probe");
+        let down = up.clone().after(&check, result(F), Moment::from_secs(5));
+        assert_eq!((down.is_ejected(), down.effective(), down.ejection.is_some()), (false, "down", true));
+        assert_eq!(down.after(&check, result(P), Moment::from_secs(6)).effective(), "ejected", "a pass ends nothing");
+        let (reason, by) = (String::new(), String::new());
+        let forced = Forced { order: Order::Up, reason, by, since, begins: since, until: None };
+        let forced = up.clone().under(Some(Box::new(forced)));
+        assert_eq!((forced.usable(), forced.is_ejected(), forced.effective()), (true, false, "forced-up"));
+        assert_eq!(up.clone().asked_anew(Moment(1)).effective(), "ejected", "another check");
+        assert_eq!(up.asked_no_more(Moment(1)).effective(), "ejected", "no check");
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! probes to start and turned standings come out. It never waits, logs or writes, so a failover is played in virtual
 //! time with the very code that runs.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::health::belief::{Belief, Standing};
 use crate::health::journal::{Journal, Turn};
+use crate::health::needed::NeededPools;
 use crate::health::probe::ProbeResult;
 use crate::health::schedule::Schedule;
 use crate::health::standings::{EndpointKey, Standings, Subject};
@@ -19,6 +20,7 @@ use crate::health::tally::ProbeTally;
 use crate::health::target::{Job, Target, TargetId, targets};
 use crate::model::{EndpointId, Model, Moment, Pool, PoolId};
 
+mod ejecting;
 mod ordering;
 mod suspecting;
 
@@ -83,6 +85,14 @@ pub struct Ledger {
     found_down: usize,
     /// The longest TTL of any VIP: what changes later than that caps no answer.
     ttl_max: Duration,
+    /// Whether all targets have been heard of at some time: what comes up from then on, came up while we watched.
+    is_first_round_over: bool,
+    /// The endpoints that requests took out.
+    ejected: BTreeSet<EndpointId>,
+    /// The pools in which that does not count.
+    spared: BTreeSet<PoolId>,
+    /// The pools of which each VIP needs one.
+    needed: OnceLock<Arc<NeededPools>>,
 }
 
 impl Ledger {
@@ -106,6 +116,10 @@ impl Ledger {
             unheard: 0,
             journal: Journal::default(),
             tally,
+            is_first_round_over: false,
+            ejected: BTreeSet::new(),
+            spared: BTreeSet::new(),
+            needed: OnceLock::new(),
         };
         ledger.watch_targets(None, now);
         ledger.know_pools(&HashMap::new());
@@ -144,6 +158,7 @@ impl Ledger {
             return Step::default();
         }
         watched.slow = result.reason.timed_out();
+        self.is_first_round_over |= self.unheard == 0;
         self.unheard -= usize::from(std::mem::take(&mut watched.unheard));
         let (target, started, endpoints) = (watched.target.clone(), watched.started, watched.endpoints.clone());
         let former = self.pace(&target, &endpoints);
@@ -168,7 +183,10 @@ impl Ledger {
         self.ttl_max = ttl_max(&model);
         let old = std::mem::replace(&mut self.model, model);
         self.watch_targets(Some(&former), now);
-        self.table = HealthTable::new(&self.model, &self.standings, now);
+        let table = HealthTable::new(&self.model, &self.standings, now);
+        let table = std::mem::replace(&mut self.table, table);
+        self.take_risen_over(&old, &table);
+        self.take_ejections_over(now);
         let known = old.pools.iter().map(|pool| pool.name.as_str()).zip(std::mem::take(&mut self.known_pools));
         self.know_pools(&known.filter(|(_, known)| *known).collect());
         let turns = self.slept_and_woken(&former.orders, now);
@@ -326,34 +344,73 @@ impl Ledger {
 
     /// Brings the table up to date after a change to `subject`; tells which pools turned.
     fn refresh(&mut self, subject: Subject, now: Moment) -> Step {
-        match subject {
-            Subject::Endpoint(id) => {
-                let pool = self.model.endpoint(id).pool;
-                let (before, pool_before) = (self.table.endpoint(id), self.table.pool(pool));
-                let changed = self.table.refresh(&self.model, &self.standings, id, now);
-                let after = self.table.endpoint(id);
-                let flipped = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
-                Step { changed, flipped, turns: Vec::new() }.and(self.pool_step(pool, pool_before, now))
-            }
-            Subject::Pool(id) => self.refresh_pool(id, now),
+        let mut before: Vec<(PoolId, PoolHealth)> = match subject {
+            Subject::Endpoint(id) => vec![self.model.endpoint(id).pool],
+            Subject::Pool(id) => vec![id],
             Subject::Region(id) => {
                 let pools = self.model.pools.iter().enumerate().filter(|(_, pool)| pool.region == id);
-                let pools: Vec<PoolId> = pools.map(|(i, _)| PoolId::from(i)).collect();
-                pools.into_iter().fold(Step::default(), |step, pool| step.and(self.refresh_pool(pool, now)))
+                pools.map(|(at, _)| PoolId::from(at)).collect()
             }
+        }
+        .into_iter()
+        .map(|id| (id, self.table.pool(id)))
+        .collect();
+        let step = match subject {
+            Subject::Endpoint(id) => self.refresh_endpoint(id, now),
+            Subject::Pool(_) | Subject::Region(_) => {
+                for (id, _) in &before {
+                    self.table.refresh_pool(&self.model, &self.standings, *id, now);
+                }
+                Step::default()
+            }
+        };
+        for changed in self.spare_the_last(now) {
+            if before.iter().all(|(id, _)| *id != changed.0) {
+                before.push(changed);
+            }
+        }
+        before.into_iter().fold(step, |step, (id, before)| step.and(self.pool_step(id, before, now)))
+    }
+
+    fn refresh_endpoint(&mut self, id: EndpointId, now: Moment) -> Step {
+        let before = self.table.endpoint(id);
+        let changed = self.table.refresh(&self.model, &self.standings, id, now);
+        let after = self.table.endpoint(id);
+        let flipped = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
+        match (before.is_up_without_ejection(), after.is_up_without_ejection()) {
+            (true, false) => self.table.set_risen(id, None),
+            (false, true) => self.rises(id, now),
+            _ => {}
+        }
+        Step { changed, flipped, turns: Vec::new() }
+    }
+
+    /// Where its pool starts slowly, an endpoint that came up grows into its weight. Not in the first round of probes: then
+    /// everyone comes up, and nothing is gained by giving all a tenth.
+    fn rises(&mut self, id: EndpointId, now: Moment) {
+        let slow_start = self.model.pool(self.model.endpoint(id).pool).upstream.slow_start;
+        if self.is_first_round_over && !slow_start.is_zero() {
+            self.table.set_risen(id, Some(now));
         }
     }
 
-    fn refresh_pool(&mut self, id: PoolId, now: Moment) -> Step {
-        let before = self.table.pool(id);
-        self.table.refresh_pool(&self.model, &self.standings, id, now);
-        self.pool_step(id, before, now)
+    /// Those that were growing in the former model go on in this one.
+    fn take_risen_over(&mut self, former: &Model, table: &HealthTable) {
+        for (id, risen) in table.growing() {
+            if let Some(id) = self.endpoint_named(&EndpointKey::of(former, *id))
+                && self.table.endpoint(id).is_up_without_ejection()
+            {
+                self.table.set_risen(id, Some(*risen));
+            }
+        }
     }
 
     /// What it means that a pool was `before` and is now as the table says.
     fn pool_step(&mut self, id: PoolId, before: PoolHealth, now: Moment) -> Step {
         let after = self.table.pool(id);
         let turned = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
+        // Endpoints of it may be answered, or may no more.
+        let flipped = turned || before.ejections != after.ejections;
         let (from, told) = match self.known_pools[id.index()] {
             true => (pool_words(before), turned),
             false if !self.is_known(id) => ("unknown", false),
@@ -366,10 +423,11 @@ impl Ledger {
             let pool = self.model.pool(id);
             let (kind, name) = ("pool", pool.name.clone());
             let to = pool_words(after);
-            let reason = format!("{} of {} up (min {})", after.healthy, pool.endpoints.len(), pool.min_healthy);
+            let last = if after.is_spared() { ", the ejected among them: a VIP has no other" } else { "" };
+            let reason = format!("{} of {} up (min {}){last}", after.healthy, pool.endpoints.len(), pool.min_healthy);
             Turn { at: now, kind, name, from: from.into(), to: to.into(), after: 0, reason, effective: to.into() }
         });
-        Step { changed: before != after, flipped: turned, turns: turn.into_iter().collect() }
+        Step { changed: before != after, flipped, turns: turn.into_iter().collect() }
     }
 
     /// Whether a pool is up, or all of its endpoints have been heard of.

@@ -7,6 +7,7 @@
 pub mod probe;
 pub mod forced;
 pub mod names;
+pub mod ejection;
 pub mod orders;
 pub mod needed;
 pub mod belief;

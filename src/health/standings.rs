@@ -52,7 +52,8 @@ impl Standings {
     /// The same for the next model.
     ///
     /// An endpoint of the same pool, address, port and check keeps its belief; one whose check has changed is asked
-    /// anew and keeps its standing until the first answer; others start unknown. Orders go by name.
+    /// anew and keeps its standing until the first answer; others start unknown. An ejection stays with its endpoint, orders
+    /// go by name.
     pub fn carried_over(&self, old: &Model, new: &Model, now: Moment) -> Self {
         let keys = (0..old.endpoints.len()).map(EndpointId::from);
         let before: HashMap<EndpointKey, EndpointId> = keys.map(|id| (EndpointKey::of(old, id), id)).collect();
@@ -64,7 +65,7 @@ impl Standings {
                 (None, None) => belief,
                 (Some(was), Some(is)) if asks_the_same(was, is) => belief,
                 (_, Some(_)) => belief.asked_anew(now),
-                (Some(_), None) => Belief::unprobed(now),
+                (Some(_), None) => belief.asked_no_more(now),
             }
             .without_orders()
         });

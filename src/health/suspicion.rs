@@ -20,6 +20,9 @@
 //! than routers take to restart and routes to settle; who knows sooner orders `down`, or sets `suspect_itself = false`.
 //! What has failed all the while is then turned down by its next failure, and is no longer evidence of anything.
 //!
+//! Only probes are heard. What proxies say of failing requests ([`crate::health::ejection`]) is no evidence here, for it
+//! stops at half of a pool, and goes on counting meanwhile, for it may be true although no probe gets out.
+//!
 //! Pure counting, O(1) for a result apart from a walk over the regions. What follows from it is the ledger's business.
 
 use std::collections::{HashMap, VecDeque};

@@ -8,11 +8,12 @@
 //! The two groups are counted apart, and the pool is up when either one has enough. A weight that an operator ordered
 //! counts in place of the configuration's.
 
+mod ejected;
+mod risen;
 mod what_if;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::health::belief::Standing;
 use crate::health::forced::Order;
 use crate::health::standings::{Standings, Subject};
 use crate::health::target::check_of;
@@ -24,13 +25,23 @@ pub const HOLDS_FOREVER: u32 = u32::MAX;
 /// What a query needs to know of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointHealth {
-    /// Whether it may be answered: up (or forced up), not drained.
+    /// Whether it may be answered: up (or forced up), not drained, and not ejected or of the last pool that is up.
     pub usable: bool,
+    /// Whether failing requests took it out that would be usable but for them.
+    pub ejected: bool,
     /// Whether an operator took it out (drain, maint): not answered even when all are down, as long as anything is left
     /// that was not.
     pub withdrawn: bool,
     /// How long what is said here holds at least, in seconds: the probes left until it could turn, times the interval.
     pub holds_for: u32,
+}
+
+impl EndpointHealth {
+    /// Whether it is up for those who see for themselves what requests say: proxies, whose breakers know better.
+    #[inline]
+    pub const fn is_up_without_ejection(self) -> bool {
+        self.usable || self.ejected
+    }
 }
 
 /// What a query needs to know of one pool.
@@ -42,10 +53,38 @@ pub struct PoolHealth {
     pub withdrawn: bool,
     /// Whether an endpoint of it has another weight than the configuration's ([`HealthTable::weight_ordered`]).
     pub reweighed: bool,
+    /// Whether it is up or down by ejections.
+    pub ejections: Ejections,
     /// How many endpoints are usable.
     pub healthy: u32,
     /// How long `usable` holds at least, in seconds.
     pub holds_for: u32,
+}
+
+/// What ejections mean for a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ejections {
+    /// It is up, or down, with or without them.
+    #[default]
+    Immaterial,
+    /// They alone keep it down.
+    Decisive,
+    /// They alone would, but do not count: a VIP has no other pool that is up.
+    Spared,
+}
+
+impl PoolHealth {
+    /// Whether it is up for those who see for themselves what requests say.
+    #[inline]
+    pub const fn is_up_without_ejection(self) -> bool {
+        self.usable || matches!(self.ejections, Ejections::Decisive)
+    }
+
+    /// Whether ejections do not count in it.
+    #[inline]
+    pub const fn is_spared(self) -> bool {
+        matches!(self.ejections, Ejections::Spared)
+    }
 }
 
 /// Every belief of one moment.
@@ -55,9 +94,11 @@ pub struct HealthTable {
     pools: Vec<PoolHealth>,
     /// The weights that were ordered, by id: few, so that the endpoints of all other pools stay small in the cache.
     weights: Vec<(EndpointId, u32)>,
+    /// When endpoints came up whose weight in a proxy is still growing, by id: few.
+    risen: Vec<(EndpointId, Moment)>,
 }
 
-const UP: EndpointHealth = EndpointHealth { usable: true, withdrawn: false, holds_for: HOLDS_FOREVER };
+const UP: EndpointHealth = EndpointHealth { usable: true, ejected: false, withdrawn: false, holds_for: HOLDS_FOREVER };
 
 impl HealthTable {
     /// The table for a model and what is believed of it.
@@ -66,11 +107,13 @@ impl HealthTable {
     pub fn new(model: &Model, standings: &Standings, now: Moment) -> Self {
         let endpoints = (0..model.endpoints.len()).map(EndpointId::from);
         let weights = endpoints.clone().filter_map(|id| Some((id, standings.endpoints[id.index()].weight?))).collect();
-        let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, now)).collect();
-        let mut table = HealthTable { endpoints, pools: Vec::with_capacity(model.pools.len()), weights };
+        let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, false, now)).collect();
+        let pools = Vec::with_capacity(model.pools.len());
+        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new() };
         let mut scratch = Vec::new();
         for id in (0..model.pools.len()).map(PoolId::from) {
-            table.pools.push(table.pool_health(model, id, ordered_of(model, standings, id, now), &mut scratch));
+            let ordered = ordered_of(model, standings, id, now);
+            table.pools.push(table.pool_health(model, id, ordered, false, &mut scratch));
         }
         table
     }
@@ -81,10 +124,12 @@ impl HealthTable {
             usable: true,
             withdrawn: false,
             reweighed: false,
+            ejections: Ejections::Immaterial,
             healthy: pool.endpoints.len() as u32,
             holds_for: HOLDS_FOREVER,
         });
-        HealthTable { endpoints: vec![UP; model.endpoints.len()], pools: pools.collect(), weights: Vec::new() }
+        let endpoints = vec![UP; model.endpoints.len()];
+        HealthTable { endpoints, pools: pools.collect(), weights: Vec::new(), risen: Vec::new() }
     }
 
     /// The same table with these endpoints and pools down: what-if.
@@ -95,13 +140,13 @@ impl HealthTable {
         let mut table = self.clone();
         for id in endpoints {
             let endpoint = &mut table.endpoints[id.index()];
-            *endpoint = EndpointHealth { usable: false, holds_for: HOLDS_FOREVER, ..*endpoint };
+            *endpoint = EndpointHealth { usable: false, ejected: false, holds_for: HOLDS_FOREVER, ..*endpoint };
         }
         let mut scratch = Vec::new();
         for id in endpoints {
             let pool = model.endpoint(*id).pool;
             let before = table.pools[pool.index()];
-            let counted = table.pool_health(model, pool, Ordered::NOTHING, &mut scratch);
+            let counted = table.pool_health(model, pool, Ordered::NOTHING, before.is_spared(), &mut scratch);
             if before.usable {
                 table.pools[pool.index()] = counted;
             } else {
@@ -123,9 +168,12 @@ impl HealthTable {
         for (subject, order) in orders {
             match subject {
                 Subject::Endpoint(id) => {
-                    let observed = standings.endpoints[id.index()].counted() == Standing::Up;
+                    let belief = &standings.endpoints[id.index()];
+                    let spared = table.pool_of(model, *id).is_spared();
                     let health = &mut table.endpoints[id.index()];
-                    health.usable = order.map_or(observed, |order| order == Order::Up);
+                    let is_up = belief.is_up_under(*order);
+                    health.ejected = is_up && order.is_none() && belief.ejection.is_some();
+                    health.usable = is_up && (!health.ejected || spared);
                     health.withdrawn = order.is_some_and(Order::withdraws);
                     pools.insert(model.endpoint(*id).pool);
                 }
@@ -142,14 +190,15 @@ impl HealthTable {
             let both = [order(Subject::Pool(id)), order(Subject::Region(model.pool(id).region))];
             let order = both.into_iter().flatten().max_by_key(|order| order.harshness());
             let ordered = Ordered { order, changes_in: HOLDS_FOREVER };
-            table.pools[id.index()] = table.pool_health(model, id, ordered, &mut scratch);
+            let spared = table.pools[id.index()].is_spared();
+            table.pools[id.index()] = table.pool_health(model, id, ordered, spared, &mut scratch);
         }
         table
     }
 
     /// Brings one endpoint and its pool up to date; whether anything changed.
     pub fn refresh(&mut self, model: &Model, standings: &Standings, id: EndpointId, now: Moment) -> bool {
-        let after = endpoint_health(model, standings, id, now);
+        let after = endpoint_health(model, standings, id, self.pool_of(model, id).is_spared(), now);
         let mut changed = std::mem::replace(&mut self.endpoints[id.index()], after) != after;
         changed |= self.reweigh(id, standings.endpoints[id.index()].weight);
         if changed {
@@ -171,7 +220,8 @@ impl HealthTable {
 
     /// Brings one pool up to date with its endpoints and orders; whether it changed.
     pub fn refresh_pool(&mut self, model: &Model, standings: &Standings, id: PoolId, now: Moment) -> bool {
-        let after = self.pool_health(model, id, ordered_of(model, standings, id, now), &mut Vec::new());
+        let (ordered, spared) = (ordered_of(model, standings, id, now), self.pools[id.index()].is_spared());
+        let after = self.pool_health(model, id, ordered, spared, &mut Vec::new());
         std::mem::replace(&mut self.pools[id.index()], after) != after
     }
 
@@ -198,10 +248,34 @@ impl HealthTable {
         self.pools[id.index()]
     }
 
-    fn pool_health(&self, model: &Model, id: PoolId, ordered: Ordered, scratch: &mut Vec<u32>) -> PoolHealth {
+    fn pool_of(&self, model: &Model, id: EndpointId) -> PoolHealth {
+        self.pools[model.endpoint(id).pool.index()]
+    }
+
+    fn pool_health(
+        &self,
+        model: &Model,
+        id: PoolId,
+        ordered: Ordered,
+        spared: bool,
+        scratch: &mut Vec<u32>,
+    ) -> PoolHealth {
+        let ejections = self.ejections_in(model, id, ordered, spared, scratch);
+        PoolHealth { ejections, ..self.pool_health_by(model, id, ordered, |endpoint| endpoint.usable, scratch) }
+    }
+
+    /// The same where these endpoints count as usable.
+    fn pool_health_by(
+        &self,
+        model: &Model,
+        id: PoolId,
+        ordered: Ordered,
+        counts: fn(EndpointHealth) -> bool,
+        scratch: &mut Vec<u32>,
+    ) -> PoolHealth {
         let needed = model.pool(id).min_healthy.max(1);
-        let serving = Group::count(self, model, id, needed, false, scratch);
-        let standby = Group::count(self, model, id, needed, true, scratch);
+        let group = Counted { table: self, model, pool: id, needed, counts };
+        let (serving, standby) = (group.count(false, scratch), group.count(true, scratch));
         let usable = serving.enough || standby.enough;
         let holds_for = match (serving.enough, standby.enough) {
             // Both must fail it before it is down.
@@ -213,7 +287,8 @@ impl HealthTable {
         };
         let healthy = serving.usable + standby.usable;
         let reweighed = !self.weights.is_empty() && self.is_reweighed(model, id);
-        ordered.changes(PoolHealth { usable, withdrawn: false, reweighed, healthy, holds_for })
+        let ejections = Ejections::Immaterial;
+        ordered.changes(PoolHealth { usable, withdrawn: false, reweighed, ejections, healthy, holds_for })
     }
 
     fn is_reweighed(&self, model: &Model, id: PoolId) -> bool {
@@ -231,26 +306,29 @@ struct Group {
     holds_for: u32,
 }
 
-impl Group {
-    fn count(
-        table: &HealthTable,
-        model: &Model,
-        pool: PoolId,
-        needed: u32,
-        standby: bool,
-        scratch: &mut Vec<u32>,
-    ) -> Group {
+/// A pool whose groups are counted.
+struct Counted<'a> {
+    table: &'a HealthTable,
+    model: &'a Model,
+    pool: PoolId,
+    needed: u32,
+    counts: fn(EndpointHealth) -> bool,
+}
+
+impl Counted<'_> {
+    fn count(&self, standby: bool, scratch: &mut Vec<u32>) -> Group {
+        let Counted { table, model, pool, needed, counts } = *self;
         let is_standby = |(id, endpoint): &(EndpointId, &Endpoint)| match table.weights.is_empty() {
             true => endpoint.weight == 0,
             false => table.weight(model, *id) == 0,
         };
         let members = || model.members(pool).filter(|m| is_standby(m) == standby).map(|(id, _)| table.endpoint(id));
-        let usable = members().filter(|e| e.usable).count() as u32;
+        let usable = members().filter(|e| counts(*e)).count() as u32;
         let enough = usable >= needed;
         // It turns when so many of those that hold it there have turned: the soonest that many could is the answer.
         let turns = if enough { usable - needed + 1 } else { needed - usable } as usize;
         scratch.clear();
-        scratch.extend(members().filter(|e| e.usable == enough).map(|e| e.holds_for));
+        scratch.extend(members().filter(|e| counts(*e) == enough).map(|e| e.holds_for));
         let holds_for = match scratch.get(turns - 1) {
             None => HOLDS_FOREVER,
             Some(_) => *scratch.select_nth_unstable(turns - 1).1,
@@ -259,7 +337,7 @@ impl Group {
     }
 }
 
-fn endpoint_health(model: &Model, standings: &Standings, id: EndpointId, now: Moment) -> EndpointHealth {
+fn endpoint_health(model: &Model, standings: &Standings, id: EndpointId, spared: bool, now: Moment) -> EndpointHealth {
     let belief = &standings.endpoints[id.index()];
     let observed = match &belief.forced {
         Some(_) => HOLDS_FOREVER,
@@ -268,8 +346,13 @@ fn endpoint_health(model: &Model, standings: &Standings, id: EndpointId, now: Mo
             held.map_or(HOLDS_FOREVER, |held| seconds(held.as_secs()))
         }
     };
+    let ejected = belief.is_ejected();
+    // It is tried at the end of its rest, and may be answered again right after.
+    let tried_in = belief.ejection.as_ref().filter(|_| ejected).map(|ejection| ejection.until.since(now).as_secs());
     let holds_for = observed.min(changes_in(standings, Subject::Endpoint(id), now));
-    EndpointHealth { usable: belief.usable(), withdrawn: belief.withdrawn(), holds_for }
+    let holds_for = holds_for.min(tried_in.map_or(HOLDS_FOREVER, seconds));
+    let usable = belief.is_up_without_ejection() && (!ejected || spared);
+    EndpointHealth { usable, ejected, withdrawn: belief.withdrawn(), holds_for }
 }
 
 /// What operators say of a pool.

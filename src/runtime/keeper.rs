@@ -7,7 +7,7 @@
 //! ```text
 //!            jobs                    Event::Probed
 //!   keeper ────────→ prober::run ───────────────────→ keeper ──→ Published ──→ queries
-//!      ↑ Event::Reloaded (files), Event::Ordered (operators), Event::Stop
+//!      ↑ Event::Reloaded (files), Event::Ordered (operators), Event::Ejected (proxies), Event::Stop
 //! ```
 
 mod handle;
@@ -95,6 +95,7 @@ impl Keeper {
         orders.problems.iter().for_each(|problem| warn!("{problem}"));
         // The time is seed enough: all that matters is that servers started together do not probe in step.
         let mut ledger = Ledger::new(model.clone(), &recalled.0, now.0, now);
+        ledger.needs(snapshot.safety.needed.clone());
         let step = ledger.recall_orders(orders.orders, now);
         if !step.turns.is_empty() {
             // Some may have ended meanwhile.
@@ -205,6 +206,14 @@ impl Keeper {
                     let step = self.probed(id, &result);
                     flipped |= self.note(&step);
                 }
+                Event::Ejected { endpoint, ejection } => {
+                    let step = self.ledger.ejected(&endpoint, ejection, self.clock.now());
+                    flipped |= self.note(&step);
+                }
+                Event::Readmitted { endpoint, at } => {
+                    let step = self.ledger.readmitted(&endpoint, at, self.clock.now());
+                    flipped |= self.note(&step);
+                }
                 Event::Reloaded { snapshot, reply } => {
                     self.reload(snapshot);
                     flipped = false;
@@ -239,6 +248,7 @@ impl Keeper {
 
     fn reload(&mut self, snapshot: Arc<Snapshot>) {
         let step = self.ledger.reloaded(snapshot.model.clone(), self.clock.now());
+        self.ledger.needs(snapshot.safety.needed.clone());
         self.note(&step);
         self.snapshot = snapshot;
         self.generation += 1;

@@ -142,10 +142,11 @@ impl Ledger {
         told
     }
 
-    /// Ends the orders whose time is over, begins those whose time has come, and counts down the others; a suspicion may
-    /// have lasted too long.
+    /// Ends the orders whose time is over, begins those whose time has come, and counts down the others; the same of
+    /// ejections. A suspicion may have lasted too long.
     pub fn keep_time(&mut self, now: Moment) -> Step {
-        let mut step = self.reconsider(now);
+        let mut step = self.reconsider(now).and(self.keep_ejections(now));
+        self.table.forget_grown(&self.model, now);
         for (place, aspect) in self.standings.orders.over(now) {
             let ended = self.standings.orders.end(&place, Some(aspect));
             step = step.and(self.ended(&place, &ended, "expired", now));

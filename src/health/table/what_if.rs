@@ -30,18 +30,19 @@ impl HealthTable {
             true => Vec::new(),
             false => ids.filter_map(|id| Some((id, weight_of(former(id)?)?))).collect(),
         };
-        let mut table = HealthTable { endpoints, pools: Vec::with_capacity(new.pools.len()), weights };
+        let pools = Vec::with_capacity(new.pools.len());
+        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new() };
         let pools: HashMap<&str, PoolId> =
             old.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), PoolId::from(at))).collect();
         let mut scratch = Vec::new();
         for id in (0..new.pools.len()).map(PoolId::from) {
-            let counted = table.pool_health(new, id, Ordered::NOTHING, &mut scratch);
+            let counted = table.pool_health(new, id, Ordered::NOTHING, false, &mut scratch);
             let pool = pools.get(new.pool(id).name.as_str()).map_or(counted, |before| {
-                let by_count = self.pool_health(old, *before, Ordered::NOTHING, &mut scratch).usable;
+                let by_count = self.pool_health(old, *before, Ordered::NOTHING, false, &mut scratch).usable;
                 let before = self.pool(*before);
                 // What the count does not explain was ordered.
                 let usable = if before.usable == by_count { counted.usable } else { before.usable };
-                PoolHealth { usable, withdrawn: before.withdrawn, ..counted }
+                PoolHealth { usable, withdrawn: before.withdrawn, ejections: before.ejections, ..counted }
             });
             table.pools.push(pool);
         }

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::health::ejection::Ejection;
 use crate::health::forced::{Change, Refusal};
 use crate::health::journal::Turn;
 use crate::health::ledger::Ledger;
+use crate::health::names::EndpointKey;
 use crate::health::probe::ProbeResult;
 use crate::health::target::TargetId;
+use crate::model::Moment;
 use crate::runtime::swap::Published;
 use crate::snapshot::Snapshot;
 
@@ -23,6 +26,20 @@ pub enum Event {
         id: TargetId,
         /// What it found.
         result: ProbeResult,
+    },
+    /// Requests to an endpoint fail: a proxy sends it none for a while, for the first time or once more.
+    Ejected {
+        /// By name: whoever sends requests may still do so by another snapshot.
+        endpoint: EndpointKey,
+        /// Until when, and why.
+        ejection: Ejection,
+    },
+    /// The request that tried an ejected endpoint passed.
+    Readmitted {
+        /// By name.
+        endpoint: EndpointKey,
+        /// When it passed.
+        at: Moment,
     },
     /// A new snapshot is ready; the reply is the generation that now serves it.
     Reloaded {
@@ -139,6 +156,18 @@ impl Handle {
         let event = Event::Ordered { subject: subject.to_owned(), change, anyway, reply };
         self.events.send(event).await.map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// A proxy sends an endpoint no requests for a while, because they fail.
+    pub async fn ejected(&self, endpoint: EndpointKey, ejection: Ejection) {
+        // An error means that the keeper has ended: the process is stopping.
+        let _ = self.events.send(Event::Ejected { endpoint, ejection }).await;
+    }
+
+    /// The request that tried an ejected endpoint passed at that moment.
+    pub async fn readmitted(&self, endpoint: EndpointKey, at: Moment) {
+        // An error means that the keeper has ended: the process is stopping.
+        let _ = self.events.send(Event::Readmitted { endpoint, at }).await;
     }
 
     /// Puts something among the turns.
