@@ -478,7 +478,7 @@ impl Request<'_> {
         let failure = Failure { outcome, met, began: attempt.began };
         let believed = |at: usize| {
             let health = self.view.world.health.endpoint(attempt.pool.plan.members[at].id);
-            match (health.withdrawn, health.usable) {
+            match (health.withdrawn, health.is_up_without_ejection()) {
                 (true, _) => Believed::Withdrawn,
                 (_, true) => Believed::Up,
                 _ => Believed::Down,

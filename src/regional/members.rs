@@ -25,7 +25,8 @@ fn one(member: &MemberPlan, health: &HealthTable, seen: Seen) -> MemberNow {
     MemberNow {
         tier: member.tier,
         weight: health.weight_ordered(member.id).unwrap_or(member.weight),
-        is_up: believed.usable,
+        // Its own breaker says more, and says it now.
+        is_up: believed.is_up_without_ejection(),
         is_withdrawn: believed.withdrawn,
         is_admitting: seen.is_admitting,
         risen: seen.risen,

@@ -23,5 +23,6 @@ pub fn pool(model: &Model, health: &HealthTable, own: PoolId) -> PoolId {
 
 fn is_well(health: &HealthTable, id: PoolId) -> bool {
     let pool = health.pool(id);
-    pool.usable && !pool.withdrawn
+    // Which of its endpoints answer requests is what this side knows best.
+    pool.is_up_without_ejection() && !pool.withdrawn
 }

@@ -206,7 +206,7 @@ impl Pool {
     fn look_again(&self, look: Look<'_>, epoch: u64, was_reweighed: bool, now: Moment) -> Fresh {
         let plan = &self.plan;
         let seen = |at: usize| {
-            let is_up = look.health.endpoint(plan.members[at].id).usable;
+            let is_up = look.health.endpoint(plan.members[at].id).is_up_without_ejection();
             Seen { is_admitting: self.live.members()[at].might_admit(now), risen: self.endpoints[at].risen(is_up, now) }
         };
         let members = members::now(plan, look.health, seen);
