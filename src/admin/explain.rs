@@ -5,6 +5,7 @@
 //!
 //! [`steering::explain`]: crate::steering::explain
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 
@@ -26,6 +27,7 @@ use crate::admin::dto::AnswerSaid;
 use crate::admin::dto::ClientSaid;
 use crate::admin::dto::DecisionSaid;
 use crate::admin::dto::DrawSaid;
+use crate::admin::dto::EjectedSaid;
 use crate::admin::dto::Explanation;
 use crate::admin::dto::LocateSaid;
 use crate::admin::dto::NextSaid;
@@ -37,6 +39,7 @@ use crate::dns::code::rcode;
 use crate::geo::place::Origin;
 use crate::geo::place::Place;
 use crate::health::standings::Subject;
+use crate::health::table::EndpointHealth;
 use crate::model::ClientSubnet;
 use crate::model::EndpointId;
 use crate::model::Family;
@@ -289,7 +292,7 @@ fn decision(world: &World, who: &Who, trace: &Trace) -> DecisionSaid {
         rules: rules.collect(),
         order: order.collect(),
         drawn,
-        pools: pools(model, trace),
+        pools: pools(world, trace),
         all_down: trace.all_down.map(|rule| match rule {
             WhenAllDown::All => "all".to_owned(),
             WhenAllDown::NoData => "nodata".to_owned(),
@@ -375,7 +378,8 @@ fn date(epoch: u64) -> String {
     day.map_or_else(|| "a day out of the calendar".to_owned(), |day| day.to_string())
 }
 
-fn pools(model: &Model, trace: &Trace) -> Vec<PoolSaid> {
+fn pools(world: &World, trace: &Trace) -> Vec<PoolSaid> {
+    let model = &world.snapshot.model;
     let because = |step: &PoolStep| match step.used {
         PoolUse::Used(Reason::Preferred) => "first choice",
         PoolUse::Used(Reason::NextRanked) => "next in order",
@@ -397,7 +401,29 @@ fn pools(model: &Model, trace: &Trace) -> Vec<PoolSaid> {
             min_healthy: step.min_healthy,
             used: matches!(step.used, PoolUse::Used(_)),
             because: because(step).to_owned(),
+            ejected: ejected(world, step.pool),
         }
     });
     said.collect()
+}
+
+/// Why is not in a world: whoever has the ledger tells ([`tell_why_ejected`]).
+fn ejected(world: &World, pool: PoolId) -> Vec<EjectedSaid> {
+    let members = world.snapshot.model.members(pool).map(|(id, _)| (id, world.health.endpoint(id)));
+    let said = |(id, health): (EndpointId, EndpointHealth)| EjectedSaid {
+        endpoint: Subject::Endpoint(id).name(&world.snapshot.model),
+        answered: health.usable,
+        why: "its requests fail".to_owned(),
+    };
+    members.filter(|(_, health)| health.ejected).map(said).collect()
+}
+
+/// Puts in why endpoints are ejected, by their names.
+pub fn tell_why_ejected(said: &mut Explanation, why: &HashMap<String, String>) {
+    let pools = said.decision.iter_mut().flat_map(|decision| &mut decision.pools);
+    for ejected in pools.flat_map(|pool| &mut pool.ejected) {
+        if let Some(why) = why.get(&ejected.endpoint) {
+            ejected.why.clone_from(why);
+        }
+    }
 }

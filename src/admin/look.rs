@@ -14,6 +14,7 @@ use crate::admin::failure::Failure;
 use crate::admin::routes::Admin;
 use crate::admin::when;
 use crate::health::belief::Belief;
+use crate::health::ejection::Ejection;
 use crate::health::forced::Forced;
 use crate::health::forced::Order;
 use crate::health::ledger::Ledger;
@@ -217,17 +218,20 @@ impl Look {
             (Some(own), Some(above)) if above.0.harshness() > own.0.harshness() => Some(above),
             (own, above) => own.or(above),
         };
+        let health = self.world.health.endpoint(*id);
+        let counts = || if health.ejected && !health.usable { "ejected" } else { belief.counted().words() };
         dto::Endpoint {
             name: Subject::Endpoint(*id).name(model),
             pool: pool.name.clone(),
             region: model.region(pool.region).name.clone(),
             address: endpoint.address.to_string(),
             port: endpoint.port,
-            up: self.world.health.endpoint(*id).usable,
+            up: health.usable,
             observed: belief.standing().words().to_owned(),
             order: order.map(|(order, _)| order.words().to_owned()),
             order_of: order.map(|(_, subject)| self.subject_name(subject)),
-            effective: order.map_or(belief.counted().words(), |(order, _)| order.words()).to_owned(),
+            ejected: belief.ejection.as_deref().map(|ejection| ejected(ejection, self.now)),
+            effective: order.map_or_else(counts, |(order, _)| order.words()).to_owned(),
             since: when::said(belief.since()),
             last: check_of(model, *id).and(belief.last()).map(|last| LastProbe {
                 passed: last.result.passed,
@@ -281,6 +285,15 @@ impl Look {
 
     fn subject_name(&self, subject: Subject) -> String {
         format!("{}/{}", subject.kind(), subject.name(self.model()))
+    }
+}
+
+fn ejected(ejection: &Ejection, now: Moment) -> dto::Ejected {
+    dto::Ejected {
+        reason: ejection.reason.clone(),
+        since: when::said(ejection.since),
+        until: when::said(ejection.until),
+        words: ejection.words(now),
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Health {
     /// Orders in force, and how many are planned.
     orders: Vec<(Subject, &'static str)>,
     planned: usize,
+    /// Endpoints that failing requests took out.
+    ejected: Vec<EndpointId>,
     withdrawn_regions: Vec<bool>,
     tally: ProbeTally,
     targets: usize,
@@ -62,6 +64,7 @@ impl Health {
             up: standings.endpoints.iter().map(|belief| belief.counted() == Standing::Up).collect(),
             orders: orders.collect(),
             planned: every().filter(|(_, one)| !in_force(one.begins)).count(),
+            ejected: ledger.ejected_endpoints().collect(),
             withdrawn_regions: standings.regions.iter().map(withdrawn).collect(),
             tally: ledger.tally().clone(),
             targets,
@@ -76,6 +79,7 @@ impl Health {
     /// Writes all of it.
     pub(super) fn write(&self, page: &mut Page<'_>) -> fmt::Result {
         self.write_endpoints(page)?;
+        self.write_ejections(page)?;
         self.write_orders(page)?;
         self.write_pools(page)?;
         self.write_regions(page)?;
@@ -116,6 +120,30 @@ impl Health {
                 }
                 Ok(())
             })
+        })
+    }
+
+    fn write_ejections(&self, page: &mut Page<'_>) -> fmt::Result {
+        let model = &self.model;
+        let help = "1 for each endpoint that proxies send no requests, because they fail";
+        page.gauges("endpoint_ejected", help, |samples| {
+            for id in &self.ejected {
+                let (endpoint, pool) = (model.endpoint(*id), model.pool(model.endpoint(*id).pool));
+                let (address, region) = (endpoint.address.to_string(), &*model.region(pool.region).name);
+                samples.add([("pool", &*pool.name), ("region", region), ("endpoint", &*address)], true)?;
+            }
+            Ok(())
+        })?;
+        let help =
+            "1 for each pool in which ejections do not count: they alone would take it down, and a VIP has no other";
+        page.gauges("pool_spared", help, |samples| {
+            for (index, pool) in model.pools.iter().enumerate() {
+                if self.table.pool(PoolId::from(index)).is_spared() {
+                    let region = &*model.region(pool.region).name;
+                    samples.add([("pool", &*pool.name), ("region", region)], true)?;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -35,7 +35,13 @@ pub(crate) async fn explained(asked: Asked) -> Said {
         down,
     };
     let draw = Draw { random: Dice::new().roll(), seconds: asked.admin.clock.now().secs() };
-    json(&explain::explain(&asked.admin.keeper.published.load(), &question, draw).map_err(misunderstood)?)
+    let mut said = explain::explain(&asked.admin.keeper.published.load(), &question, draw).map_err(misunderstood)?;
+    if said.decision.iter().flat_map(|decision| &decision.pools).any(|pool| !pool.ejected.is_empty()) {
+        let now = asked.admin.clock.now();
+        let why = asked.admin.keeper.ask(move |ledger| ledger.why_ejected(now)).await;
+        explain::tell_why_ejected(&mut said, &why.map_err(|_| Failure::stopping())?);
+    }
+    json(&said)
 }
 
 /// `GET /v1/map`.

@@ -60,6 +60,10 @@ pub(crate) async fn status(asked: Asked) -> Said {
             items: survey.worst.iter().map(|believed| look.endpoint(believed)).collect(),
             more: survey.more,
         },
+        ejected: Trouble {
+            items: survey.ejected.iter().map(|believed| look.endpoint(believed)).collect(),
+            more: survey.ejected_more,
+        },
         overrides: look.overrides().take(OVERRIDES_MAX).collect(),
         overrides_more,
         queries: queries(admin, look.now),
@@ -83,16 +87,24 @@ struct Survey {
     counts: EndpointCounts,
     worst: Vec<Believed>,
     more: usize,
+    ejected: Vec<Believed>,
+    ejected_more: usize,
     suspicion: Option<health::suspicion::Suspicion>,
 }
+
+/// An endpoint, and since when it is as it is.
+type Turned = (Moment, EndpointId);
 
 fn survey(ledger: &Ledger, _: &World) -> Survey {
     let count = ledger.model().endpoints.len();
     let mut counts = EndpointCounts { total: count, ..EndpointCounts::default() };
-    let mut down: Vec<(Moment, EndpointId)> = Vec::new();
+    let (mut down, mut ejected): (Vec<Turned>, Vec<Turned>) = Default::default();
     for id in (0..count).map(EndpointId::from) {
         let belief = ledger.belief(id);
         counts.ordered += usize::from(belief.order().is_some());
+        if let Some(ejection) = &belief.ejection {
+            ejected.push((ejection.since, id));
+        }
         match belief.standing() {
             Standing::Up => counts.up += 1,
             Standing::Unknown => counts.unknown += 1,
@@ -102,16 +114,21 @@ fn survey(ledger: &Ledger, _: &World) -> Survey {
             }
         }
     }
-    // Those that turned last are news.
-    let shown = down.len().min(TROUBLE_MAX);
-    if shown < down.len() {
-        down.select_nth_unstable_by_key(shown, |(since, id)| (Reverse(*since), *id));
+    counts.ejected = ejected.len();
+    let ((worst, more), (ejected, ejected_more)) = (news(ledger, down), news(ledger, ejected));
+    Survey { counts, worst, more, ejected, ejected_more, suspicion: ledger.suspicion().cloned() }
+}
+
+/// Those that turned last, which are news, and how many more there are.
+fn news(ledger: &Ledger, mut turned: Vec<Turned>) -> (Vec<Believed>, usize) {
+    let shown = turned.len().min(TROUBLE_MAX);
+    if shown < turned.len() {
+        turned.select_nth_unstable_by_key(shown, |(since, id)| (Reverse(*since), *id));
     }
-    let more = down.len() - shown;
-    down.truncate(shown);
-    down.sort_unstable_by_key(|(since, id)| (Reverse(*since), *id));
-    let worst = down.into_iter().map(|(_, id)| (id, ledger.belief(id).clone())).collect();
-    Survey { counts, worst, more, suspicion: ledger.suspicion().cloned() }
+    let more = turned.len() - shown;
+    turned.truncate(shown);
+    turned.sort_unstable_by_key(|(since, id)| (Reverse(*since), *id));
+    (turned.into_iter().map(|(_, id)| (id, ledger.belief(id).clone())).collect(), more)
 }
 
 fn suspicion(found: &health::suspicion::Suspicion) -> Suspicion {

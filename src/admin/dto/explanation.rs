@@ -135,6 +135,20 @@ pub struct PoolSaid {
     pub used: bool,
     /// Why, in words: `first choice`, `down`, `drained`.
     pub because: String,
+    /// Its endpoints that failing requests took out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ejected: Vec<EjectedSaid>,
+}
+
+/// An endpoint that failing requests took out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EjectedSaid {
+    /// `eu-web/192.0.2.10`.
+    pub endpoint: String,
+    /// Whether it may be answered all the same, because the VIP has no other pool that is up.
+    pub answered: bool,
+    /// Why, and for how long still: `5 failures in a row (connect refused), back in 8 s`.
+    pub why: String,
 }
 
 /// What would be answered if the pool used failed.

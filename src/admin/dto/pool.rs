@@ -65,7 +65,11 @@ pub struct Endpoint {
     pub order: Option<String>,
     /// Whose order that is: `endpoint/eu-web/192.0.2.10`, `pool/eu-web` or `region/eu-west`.
     pub order_of: Option<String>,
-    /// What counts of both.
+    /// Why a proxy sends it no requests; absent when none has failed too often. `up` with it: it counts as up all the same,
+    /// by an order, or because a VIP has no other pool that is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected: Option<Ejected>,
+    /// What counts of all: the order's word, or `up`, `down`, `unknown`, `ejected`.
     pub effective: String,
     /// Since when `observed` is so.
     pub since: String,
@@ -75,6 +79,19 @@ pub struct Endpoint {
     pub weight: Weight,
     /// Every order for the endpoint itself, planned ones too.
     pub overrides: Vec<Override>,
+}
+
+/// An endpoint whose requests fail, and which rests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ejected {
+    /// Why: `5 failures in a row (connect refused)`.
+    pub reason: String,
+    /// Since when.
+    pub since: String,
+    /// When a request is to try it.
+    pub until: String,
+    /// Reason and time left in words: `5 failures in a row (connect refused), back in 8 s`.
+    pub words: String,
 }
 
 /// The last probe of an endpoint.

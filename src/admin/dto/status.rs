@@ -33,6 +33,9 @@ pub struct Status {
     pub regions: Vec<Region>,
     /// Endpoints whose probes fail.
     pub trouble: Trouble,
+    /// Endpoints that proxies send no requests, because they fail.
+    #[serde(default)]
+    pub ejected: Trouble,
     /// The orders in force or planned, at most a hundred.
     pub overrides: Vec<Override>,
     /// How many orders more.
@@ -102,9 +105,12 @@ pub struct EndpointCounts {
     pub unknown: usize,
     /// Under an order of their own, among all of these.
     pub ordered: usize,
+    /// Sent no requests because they fail, among all of these.
+    #[serde(default)]
+    pub ejected: usize,
 }
 
-/// Endpoints whose probes fail, those that turned last first.
+/// Endpoints that fail, those that turned last first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Trouble {
     /// At most twenty.

@@ -51,6 +51,10 @@ fn steps(out: &mut String, decision: &DecisionSaid) {
         );
         line(out, number, if number.is_empty() { "" } else { "pool" }, &text);
         number = "";
+        for ejected in &pool.ejected {
+            let answered = if ejected.answered { "; answered all the same: no other pool is up" } else { "" };
+            line(out, "", "", &format!("{:<12} {} ejected: {}{answered}", "", ejected.endpoint, ejected.why));
+        }
     }
     if let Some(all_down) = &decision.all_down {
         line(out, number, "", &format!("no pool is left: when_all_down = \"{all_down}\""));
@@ -141,5 +145,72 @@ fn answer(out: &mut String, said: &Explanation) {
             let ttl = said.decision.as_ref().map_or(String::new(), |d| format!("   ttl {}: {}", d.ttl, d.ttl_because));
             line(out, "", "", &format!("{}{ttl}{scope}{authority}", said.answer.rcode));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::admin::dto::AnswerSaid;
+    use crate::admin::dto::ClientSaid;
+    use crate::admin::dto::EjectedSaid;
+    use crate::admin::dto::PoolSaid;
+    use crate::admin::explain::tell_why_ejected;
+
+    fn ejected(endpoint: &str, answered: bool) -> EjectedSaid {
+        EjectedSaid { endpoint: endpoint.into(), answered, why: "its requests fail".into() }
+    }
+
+    fn said() -> Explanation {
+        let pool = PoolSaid {
+            pool: "eu-web".into(),
+            region: "eu-west".into(),
+            healthy: 1,
+            endpoints: 2,
+            min_healthy: 1,
+            used: true,
+            because: "first choice".into(),
+            ejected: vec![ejected("eu-web/192.0.2.10", false), ejected("eu-web/192.0.2.11", true)],
+        };
+        let decision = DecisionSaid {
+            vip: "www.example.com.".into(),
+            policy: "failover".into(),
+            locate: LocateSaid { source: None, built: None, network: None, geo: None, location: None, asn: None },
+            rules: Vec::new(),
+            order: Vec::new(),
+            drawn: None,
+            pools: vec![pool],
+            all_down: None,
+            chosen_by: "the only one".into(),
+            endpoints: vec!["192.0.2.11".into()],
+            ttl: 8,
+            ttl_because: "what is believed of an endpoint could turn then".into(),
+            next: None,
+        };
+        let record = "www.example.com. 8 IN A 192.0.2.11".into();
+        Explanation {
+            name: "www.example.com.".into(),
+            rtype: "A".into(),
+            client: ClientSaid { prefix: Some("192.0.2.0/24".into()), from: "--client, as ECS".into() },
+            decision: Some(decision),
+            answer: AnswerSaid { rcode: "NOERROR".into(), authoritative: true, records: vec![record], scope: None },
+        }
+    }
+
+    #[test]
+    fn who_was_ejected_stands_below_its_pool_with_the_reason() {
+        let mut said = said();
+        let words = "5 failures in a row (connect refused), back in 8 s";
+        tell_why_ejected(&mut said, &HashMap::from([("eu-web/192.0.2.10".to_owned(), words.to_owned())]));
+        let shown = explanation(&said);
+        let lines = "\
+ 3 pool      eu-web       1 of 2 up (min 1)   use: first choice
+                          eu-web/192.0.2.10 ejected: 5 failures in a row (connect refused), back in 8 s
+                          eu-web/192.0.2.11 ejected: its requests fail; answered all the same: no other pool is up
+ 4 endpoint  the only one -> 192.0.2.11
+";
+        assert!(shown.contains(lines), "{shown}");
     }
 }

@@ -106,6 +106,14 @@ impl Listed for Pool {
     }
 }
 
+/// Why an endpoint is out, or what its last probe found: `ejected: 5 failures in a row (connect refused), back in 8 s`.
+pub fn why(endpoint: &Endpoint) -> String {
+    match &endpoint.ejected {
+        Some(ejected) => format!("ejected: {}", ejected.words),
+        None => found(endpoint.last.as_ref()),
+    }
+}
+
 impl Listed for Endpoint {
     const HEADINGS: &'static [&'static str] = &["NAME", "REGION", "STANDING", "OBSERVED", "SINCE", ">WEIGHT", "LAST"];
 
@@ -117,7 +125,7 @@ impl Listed for Endpoint {
             standing(&self.observed),
             Cell::from(times::second(&self.since)),
             self.weight.effective.to_string().into(),
-            found(self.last.as_ref()).into(),
+            why(self).into(),
         ]);
     }
 

@@ -44,6 +44,7 @@ impl Screen {
             self.suspicion(status, now),
             self.regions(status),
             self.trouble(status, now),
+            self.ejected(status, now),
             self.orders(status, now),
         ];
         blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<_>>().join("\n")
@@ -145,6 +146,31 @@ impl Screen {
         out
     }
 
+    fn ejected(self, status: &Status, now: Option<Moment>) -> String {
+        if status.ejected.items.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&["REQUESTS FAIL", ">FOR", "WHY"]);
+        for (endpoint, ejected) in status.ejected.items.iter().filter_map(|e| Some((e, e.ejected.as_ref()?))) {
+            let mut why = ejected.words.clone();
+            if let (Some(order), Some(of)) = (&endpoint.order, &endpoint.order_of) {
+                let _ = write!(why, "; {order} by {of}");
+            } else if endpoint.up {
+                why.push_str("; answered all the same: no other pool is up");
+            }
+            table.row([
+                Cell::toned(&endpoint.name, Tone::Warning),
+                times::since(now, &ejected.since).into(),
+                why.into(),
+            ]);
+        }
+        let mut out = table.show(self.paint, Some(self.width));
+        if status.ejected.more > 0 {
+            let _ = writeln!(out, "and {} more: rhumb get endpoints", status.ejected.more);
+        }
+        out
+    }
+
     fn orders(self, status: &Status, now: Option<Moment>) -> String {
         if status.overrides.is_empty() {
             return String::new();
@@ -180,6 +206,7 @@ fn wrong(status: &Status) -> Vec<String> {
     part(regions_down, status.regions.len(), "region", "down");
     part(counts.pools.down, counts.pools.total, "pool", "down");
     part(counts.endpoints.down, counts.endpoints.total, "endpoint", "down");
+    part(counts.endpoints.ejected, counts.endpoints.total, "endpoint", "ejected");
     if status.suspicion.is_some() {
         wrong.push("the server suspects itself".to_owned());
     }
@@ -230,6 +257,7 @@ mod tests {
     use crate::admin::dto::ConfigProblem;
     use crate::admin::dto::ConfigStatus;
     use crate::admin::dto::Counts;
+    use crate::admin::dto::Ejected;
     use crate::admin::dto::Endpoint;
     use crate::admin::dto::EndpointCounts;
     use crate::admin::dto::LastProbe;
@@ -278,6 +306,7 @@ mod tests {
             },
             regions: vec![region("eu-west", "Frankfurt"), region("us-east", "Ashburn")],
             trouble: Trouble::default(),
+            ejected: Trouble::default(),
             overrides: Vec::new(),
             overrides_more: 0,
             queries: Some(Queries { total: 1_000_000, per_second: 1234.4 }),
@@ -296,6 +325,7 @@ mod tests {
             observed: "down".into(),
             order: None,
             order_of: None,
+            ejected: None,
             effective: "down".into(),
             since: "2026-11-18T09:26:48.000Z".into(),
             last: Some(LastProbe {
@@ -394,6 +424,32 @@ pool/us-web  maint  in 10m00s, for 20m00s  the switch in rack 12 is replaced,
         let found = SCREEN.show(&bad());
         assert!(found.lines().all(|line| line.width() <= 80), "{found}");
         assert_eq!(found, says);
+    }
+
+    #[test]
+    fn who_fails_requests_is_told_apart() {
+        let mut status = well();
+        let endpoint = bad().trouble.items.remove(0);
+        let ejected = Ejected {
+            reason: "5 failures in a row (connect refused)".into(),
+            since: "2026-11-18T09:29:58.000Z".into(),
+            until: "2026-11-18T09:30:08.000Z".into(),
+            words: "5 failures in a row (connect refused), back in 8 s".into(),
+        };
+        let endpoint =
+            Endpoint { observed: "up".into(), effective: "ejected".into(), ejected: Some(ejected), ..endpoint };
+        let last = Endpoint { up: true, effective: "up".into(), name: "eu-web/192.0.2.11".into(), ..endpoint.clone() };
+        status.ejected = Trouble { items: vec![endpoint, last], more: 0 };
+        status.counts.endpoints.ejected = 2;
+        let found = SCREEN.show(&status);
+        assert!(found.starts_with("TROUBLE: 2 of 4 endpoints ejected\n"), "{found}");
+        let says = "\
+REQUESTS FAIL      FOR  WHY
+eu-web/192.0.2.10   2s  5 failures in a row (connect refused), back in 8 s
+eu-web/192.0.2.11   2s  5 failures in a row (connect refused), back in 8 s;
+                        answered all the same: no other pool is up
+";
+        assert!(found.ends_with(says), "{found}");
     }
 
     #[test]
