@@ -73,17 +73,14 @@ fn curls(edge: &Edge, origin: &Origin, args: &[&str], version: &str) -> Option<(
     with(&["-F", &format!("file=@{upload}")], "/form")?;
     assert!(origin.last().body.len() > file.len());
     with(&["--data-binary", "@/dev/null"], "/empty")?;
-    let ten: Vec<String> = (0..10)
-        .map(|n| {
-            format!(
-                "-o/dev/null http{}://www.example.com:{}/{n}",
-                if args.contains(&"--cacert") { "s" } else { "" },
-                edge.address.port()
-            )
-        })
-        .collect();
-    let many: Vec<&str> = ten.iter().flat_map(|pair| pair.split(' ')).collect();
-    with(&[&["-o", "/dev/null"], &many[..]].concat(), "/last")?;
+    // curl 7.88 sends a second preface on a connection that it uses again.
+    if !args.contains(&"--http2-prior-knowledge") {
+        let scheme = if args.contains(&"--cacert") { "https" } else { "http" };
+        let urls: Vec<String> =
+            (0..10).map(|n| format!("{scheme}://www.example.com:{}/{n}", edge.address.port())).collect();
+        let many: Vec<&str> = urls.iter().flat_map(|url| ["-o", "/dev/null", url]).collect();
+        with(&[&["-o", "/dev/null"], &many[..]].concat(), "/last")?;
+    }
     Some(())
 }
 
