@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::common::poll;
 use crate::kit::PATIENCE;
 use crate::kit::client::Client;
@@ -19,7 +21,9 @@ use crate::kit::edge::Edge;
 use crate::kit::edge::Setup;
 use crate::kit::now;
 use crate::kit::origin::Origin;
+use crate::kit::origin::Step;
 use crate::kit::origin::fixed;
+use crate::kit::origin::raw;
 
 /// What one of the slow ones asks for.
 const LARGE_BYTES: usize = 8 << 20;
@@ -30,9 +34,10 @@ const SLOW: Duration = Duration::from_secs(3);
 
 /// `/large` is large.
 pub fn origin() -> Origin {
-    let large = vec![b'x'; LARGE_BYTES];
+    let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE_BYTES}\r\n\r\n");
     Origin::start(move |request| match request.target().as_str() {
-        "/large" => fixed(200, &large),
+        "/large" => vec![raw(&head), Step::Send(large.clone())],
         other => fixed(200, other),
     })
 }

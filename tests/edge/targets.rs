@@ -99,7 +99,6 @@ fn spellings_do_not_lead_around_a_route() {
         "/x/../admin",
         "/%61dmin",
         "/%61%64%6D%69%6E",
-        "/admin%2F",
         "http://www.example.com//admin",
         "/x/%2e%2e/admin",
         "/admin?x",

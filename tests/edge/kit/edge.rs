@@ -57,11 +57,6 @@ impl Setup {
         Setup { listener: self.listener + lines + "\n", ..self }
     }
 
-    /// With more lines in its pool.
-    pub fn pool(self, lines: &str) -> Setup {
-        Setup { pool: self.pool + lines + "\n", ..self }
-    }
-
     /// With these routes.
     pub fn routes(self, routes: &str) -> Setup {
         Setup { routes: Some(routes.to_owned()), ..self }
@@ -115,8 +110,8 @@ impl Setup {
         fs::write(&file, self.toml("127.0.0.1:0".parse().unwrap())).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let daemon = runtime.block_on(Daemon::start(&file)).unwrap_or_else(|error| panic!("{error}"));
-        let (_, address) = listeners(&daemon).into_iter().find(|(name, _)| name == "edge").expect("it listens");
-        Edge { address, dir, _behind: Behind::Task(Some((runtime, daemon))) }
+        let (_, address) = daemon.listeners().iter().find(|(name, _)| name == "edge").expect("it listens");
+        Edge { address: *address, dir, _behind: Behind::Task(Some(Box::new((runtime, daemon)))) }
     }
 
     /// Starts it as a program of its own, so that its memory can be seen.
@@ -136,25 +131,8 @@ impl Setup {
     }
 }
 
-/// The names of listeners and where they listen.
-fn listeners(daemon: &Daemon) -> Vec<(String, SocketAddr)> {
-    #[allow(unused_imports, reason = "a method of its own comes first")]
-    use NotYet as _;
-    daemon.listeners().to_vec()
-}
-
-/// Stands in for `Daemon::listeners`.
-#[allow(dead_code, reason = "a method of its own comes first")]
-trait NotYet {
-    fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        panic!("this version has no listeners")
-    }
-}
-
-impl NotYet for Daemon {}
-
 enum Behind {
-    Task(Option<(Runtime, Daemon)>),
+    Task(Option<Box<(Runtime, Daemon)>>),
     Program(Running),
 }
 
@@ -204,8 +182,9 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         if let Behind::Task(task) = &mut self._behind
-            && let Some((runtime, daemon)) = task.take()
+            && let Some(task) = task.take()
         {
+            let (runtime, daemon) = *task;
             // Clients that a test forgot are not waited for.
             let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), daemon.stop()).await });
             runtime.shutdown_background();

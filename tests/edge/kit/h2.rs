@@ -22,9 +22,6 @@ pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// What an error code says that a flood ends with.
-pub const ENHANCE_YOUR_CALM: u32 = 11;
-
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

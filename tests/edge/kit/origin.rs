@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::common::poll;
 use crate::kit::PATIENCE;
 use crate::kit::shown;
@@ -63,7 +65,7 @@ impl Taken {
 pub enum Step {
     /// Reads the request's body; the first step unless it stands somewhere else.
     Body,
-    Send(Vec<u8>),
+    Send(Bytes),
     Wait(Duration),
     /// Gives back all that comes, until the other side ends: what follows a 101.
     Echo,
@@ -77,7 +79,7 @@ pub enum Step {
 
 /// Sends bytes as they are.
 pub fn raw(bytes: impl AsRef<[u8]>) -> Step {
-    Step::Send(bytes.as_ref().to_vec())
+    Step::Send(Bytes::copy_from_slice(bytes.as_ref()))
 }
 
 /// A response with its length.
