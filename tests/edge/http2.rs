@@ -16,6 +16,7 @@ use crate::kit::h2::PING;
 use crate::kit::h2::SETTINGS;
 use crate::kit::h2::WINDOW_UPDATE;
 use crate::kit::h2::block;
+use crate::kit::only_for_rhumb;
 use crate::kit::origin::Origin;
 use crate::kit::refused::nothing_came;
 
@@ -143,6 +144,26 @@ fn a_body_without_a_length_goes_on_in_chunks_and_one_with_it_keeps_it() {
     assert_eq!(client.fate(3), Fate::Status(200));
     let taken = origin.last();
     assert_eq!((taken.body.as_slice(), taken.header("content-length").as_deref()), (&b"hello"[..], Some("5")));
+}
+
+#[test]
+fn who_is_answered_early_gets_the_whole_answer() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = Origin::plain();
+    let edge = Setup::before(&origin).routes("{ respond = { status = 403, body = \"no\" } }").start();
+    let mut client = H2::connect(edge.address);
+    let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "www.example.com"), (":path", "/")];
+    client.send(&Frame::new(HEADERS, END_HEADERS, 1, block(&fields)));
+    client.send(&Frame::new(DATA, 0, 1, "the beginning of a body that nobody reads"));
+    assert_eq!(client.fate(1), Fate::Status(403), "not a reset, which would take the answer with it");
+    let body: Vec<u8> = std::iter::from_fn(|| client.next())
+        .take_while(|frame| frame.kind == DATA)
+        .flat_map(|frame| frame.payload)
+        .take(2)
+        .collect();
+    assert_eq!(body, b"no");
 }
 
 #[test]
