@@ -152,6 +152,8 @@ fn a_slow_reader_slows_the_origin() {
         vec![raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {WHOLE}\r\n\r\n")), raw(vec![b'x'; WHOLE])]
     });
     let edge = Setup::before(&origin).start_program();
+    // What is allocated at the first request is not this one's.
+    assert_eq!(ask(edge.address, get("/")).unwrap().body.len(), WHOLE);
     let before = edge.resident_kib();
     let mut client = Client::connect(edge.address);
     client.send(get("/")).head().unwrap();
