@@ -53,7 +53,6 @@ impl World {
             balance: Balance::Weighted,
             min_healthy: 1,
             fallback: None,
-            upstream: Arc::default(),
             endpoints: first..first + endpoints.len() as u32,
             upstream: Default::default(),
         });
