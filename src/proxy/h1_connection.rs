@@ -53,7 +53,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
     let deadline = core.deadlines.another();
     let mut front = H1Front::new(stream);
     front.inbox = before;
-    let accepted = core.deadlines.now();
+    let accepted = core.now();
     let mut is_first = true;
     loop {
         let timeouts = client.door.front.http().timeouts;
@@ -76,7 +76,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
             client = client.at(door);
         }
         front.asks(&head);
-        let is_old = timeouts.age.is_some_and(|age| core.deadlines.now().since(accepted) > age);
+        let is_old = timeouts.age.is_some_and(|age| began.since(accepted) >= age);
         front.keeps_alive &= !listening.leaves() && !is_old;
         front.outbox.take_room(core.buffers.outbox());
         let asked = asked(*head, began, core.now());

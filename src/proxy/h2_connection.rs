@@ -251,5 +251,5 @@ async fn one(
     if !front.has_begun() {
         streams.taken_back.set(streams.taken_back.get() + 1);
     }
-    front.end();
+    // Where the response is whole and the request is not, h2 tells the client that nobody reads the rest (RFC 9113 section 8.1).
 }

@@ -17,6 +17,7 @@ pub mod front;
 pub mod h1;
 pub mod h1_connection;
 pub mod h2_connection;
+pub mod h2_outbox;
 pub mod listening;
 pub mod outbox;
 pub mod outgoing;

@@ -44,11 +44,10 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Upload {
     state: State,
-    /// All of it so far, while it is short enough to be sent again.
-    kept: Option<Vec<Bytes>>,
-    kept_bytes: usize,
-    /// How much of `kept` this attempt has sent.
-    resent: usize,
+    /// All of it so far, while it is short enough to be sent again. A copy: pieces hold on to more than their bytes.
+    kept: Option<Vec<u8>>,
+    /// What an attempt before this one has sent already.
+    again: Bytes,
     bytes: u64,
     bytes_max: u64,
     has_body: bool,
@@ -74,8 +73,7 @@ impl Upload {
         Upload {
             state: if has_body { State::Going } else { State::Flushing },
             kept: Some(Vec::new()),
-            kept_bytes: 0,
-            resent: 0,
+            again: Bytes::new(),
             bytes: 0,
             bytes_max: bytes_max.unwrap_or(u64::MAX),
             declared,
@@ -98,14 +96,12 @@ impl Upload {
     /// From the beginning, to another endpoint.
     pub fn again(&mut self) {
         self.state = if self.has_body { State::Going } else { State::Flushing };
-        self.resent = 0;
+        self.again = self.kept.as_deref().map(Bytes::copy_from_slice).unwrap_or_default();
     }
 
     /// No other attempt will be made: nothing need be kept.
     pub fn is_final(&mut self) {
-        if self.resent == self.kept.as_ref().map_or(0, Vec::len) {
-            self.kept = None;
-        }
+        self.kept = None;
     }
 
     /// Whether all of it has left.
@@ -149,9 +145,8 @@ impl Upload {
                             continue;
                         }
                     }
-                    if let Some(piece) = self.kept.as_ref().and_then(|kept| kept.get(self.resent)) {
-                        back.push(piece.clone());
-                        self.resent += 1;
+                    if !self.again.is_empty() {
+                        back.push(std::mem::take(&mut self.again));
                         continue;
                     }
                     match front.poll_body(cx) {
@@ -196,14 +191,9 @@ impl Upload {
         if self.bytes > self.bytes_max {
             return Err(Fault::Front(FrontFault::TooLong));
         }
-        if let Some(kept) = &mut self.kept {
-            self.kept_bytes += data.len();
-            if self.kept_bytes <= REPLAYED_MAX {
-                kept.push(data.clone());
-                self.resent += 1;
-            } else {
-                self.kept = None;
-            }
+        match &mut self.kept {
+            Some(kept) if kept.len() + data.len() <= REPLAYED_MAX => kept.extend_from_slice(data),
+            kept => *kept = None,
         }
         Ok(())
     }

@@ -22,19 +22,17 @@ use http::header;
 use crate::proxy::back::Answer;
 use crate::proxy::back::BackFault;
 use crate::proxy::back::Extent;
+use crate::proxy::h2_outbox::H2Outbox;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::upstream::h2_connections::Streams;
 
 /// One stream.
 #[derive(Debug)]
 pub struct H2Back {
-    sender: SendStream<Bytes>,
+    outbox: H2Outbox,
     response: ResponseFuture,
     receiver: Option<RecvStream>,
-    /// A piece that waits for the peer's window.
-    waiting: Bytes,
     trailers: Option<HeaderMap>,
-    ended: bool,
     /// What an extended CONNECT asked for: a 200 to it is what 101 is in HTTP/1.1.
     upgrade: Option<String>,
     /// Of its connection, while this one is open.
@@ -51,12 +49,10 @@ impl H2Back {
         open: Rc<Streams>,
     ) -> Self {
         H2Back {
-            sender,
+            outbox: H2Outbox::new(sender, has_ended),
             response,
             receiver: None,
-            waiting: Bytes::new(),
             trailers: None,
-            ended: has_ended,
             upgrade,
             _open: open,
         }
@@ -69,35 +65,20 @@ impl H2Back {
 
     /// A piece of the request's body. It waits here for the peer's window.
     pub fn push(&mut self, data: Bytes) {
-        self.sender.reserve_capacity(data.len());
-        self.waiting = data;
+        self.outbox.push(data);
     }
 
     /// The request's body is over.
     pub fn finish(&mut self, trailers: Option<&HeaderMap>) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        // An error means that the stream is gone, which the response tells.
-        _ = match trailers {
-            Some(trailers) => self.sender.send_trailers(trailers.clone()),
-            None => self.sender.send_data(Bytes::new(), true),
-        };
+        self.outbox.finish(trailers.cloned());
     }
 
     /// Ready when all that was pushed is in the connection's hands.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BackFault>> {
-        while !self.waiting.is_empty() {
-            match ready!(self.sender.poll_capacity(cx)) {
-                None => return Poll::Ready(Err(BackFault::Closed)),
-                Some(Err(error)) => return Poll::Ready(Err(BackFault::of_h2(error))),
-                Some(Ok(capacity)) => {
-                    let piece = self.waiting.split_to(capacity.min(self.waiting.len()));
-                    self.sender.send_data(piece, false).map_err(BackFault::of_h2)?;
-                }
-            }
+        match ready!(self.outbox.poll_flush(cx)) {
+            None => Poll::Ready(Err(BackFault::Closed)),
+            Some(flushed) => Poll::Ready(flushed.map_err(BackFault::of_h2)),
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Whether the endpoint may have begun: a stream that was opened has left.

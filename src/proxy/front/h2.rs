@@ -8,7 +8,6 @@ use std::task::ready;
 use bytes::Bytes;
 use h2::Reason;
 use h2::RecvStream;
-use h2::SendStream;
 use h2::server::SendResponse;
 use http::HeaderMap;
 use http::Method;
@@ -20,6 +19,7 @@ use http::header;
 use crate::proxy::back::Extent;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
+use crate::proxy::h2_outbox::H2Outbox;
 
 /// One request of a client.
 #[derive(Debug)]
@@ -28,15 +28,8 @@ pub struct H2Front {
     is_body_over: bool,
     trailers: Option<HeaderMap>,
     response: SendResponse<Bytes>,
-    sender: Option<SendStream<Bytes>>,
-    /// A piece that waits for the client's window.
-    waiting: Bytes,
-    has_ended: bool,
-    /// The end waits behind the piece that waits, with these after it.
-    ends_later: bool,
-    last: Option<HeaderMap>,
+    outbox: Option<H2Outbox>,
     is_head: bool,
-    bytes_out: u64,
 }
 
 impl H2Front {
@@ -47,26 +40,14 @@ impl H2Front {
             body,
             trailers: None,
             response,
-            sender: None,
-            waiting: Bytes::new(),
-            has_ended: false,
-            ends_later: false,
-            last: None,
+            outbox: None,
             is_head: *method == Method::HEAD,
-            bytes_out: 0,
         }
     }
 
     /// Whether a response's head was sent.
     pub fn has_begun(&self) -> bool {
-        self.sender.is_some()
-    }
-
-    /// Tells the client that nobody reads the rest of what it sends: the response is whole all the same (RFC 9113 section 8.1).
-    pub fn end(mut self) {
-        if !self.is_body_over && self.has_ended {
-            self.response.send_reset(Reason::NO_ERROR);
-        }
+        self.outbox.is_some()
     }
 }
 
@@ -104,8 +85,8 @@ impl Front for H2Front {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sender {
-            Some(sender) if !self.has_ended => sender.poll_reset(cx).map(|_| ()),
+        match &mut self.outbox {
+            Some(outbox) if !outbox.is_finished() => outbox.poll_reset(cx),
             Some(_) => Poll::Pending,
             None => self.response.poll_reset(cx).map(|_| ()),
         }
@@ -147,8 +128,8 @@ impl Front for H2Front {
         }
         *head.headers_mut() = headers;
         let is_whole = !goes_raw && (has_no_body || extent == Extent::None);
-        self.has_ended = is_whole;
-        self.sender = Some(self.response.send_response(head, is_whole).map_err(gone)?);
+        let sender = self.response.send_response(head, is_whole).map_err(gone)?;
+        self.outbox = Some(H2Outbox::new(sender, is_whole));
         Ok(())
     }
 
@@ -161,56 +142,30 @@ impl Front for H2Front {
     }
 
     fn push(&mut self, data: Bytes) {
-        if let Some(sender) = &mut self.sender {
-            sender.reserve_capacity(data.len());
-            self.bytes_out += data.len() as u64;
-            self.waiting = data;
+        if let Some(outbox) = &mut self.outbox {
+            outbox.push(data);
         }
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) {
-        if self.has_ended {
-            return;
+        if let Some(outbox) = &mut self.outbox {
+            outbox.finish(trailers);
         }
-        // The last piece and the end leave together where they can: a frame less.
-        if let (Some(sender), None) = (&mut self.sender, &trailers)
-            && sender.capacity() >= self.waiting.len()
-        {
-            self.has_ended = true;
-            _ = sender.send_data(std::mem::take(&mut self.waiting), true);
-            return;
-        }
-        self.last = trailers;
-        self.has_ended = true;
-        self.ends_later = true;
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FrontFault>> {
-        let Some(sender) = &mut self.sender else { return Poll::Ready(Ok(())) };
-        while !self.waiting.is_empty() {
-            match ready!(sender.poll_capacity(cx)) {
-                None => return Poll::Ready(Err(FrontFault::gone())),
-                Some(Err(error)) => return Poll::Ready(Err(gone(error))),
-                Some(Ok(capacity)) => {
-                    let piece = self.waiting.split_to(capacity.min(self.waiting.len()));
-                    sender.send_data(piece, false).map_err(gone)?;
-                }
-            }
+        let Some(outbox) = &mut self.outbox else { return Poll::Ready(Ok(())) };
+        match ready!(outbox.poll_flush(cx)) {
+            None => Poll::Ready(Err(FrontFault::gone())),
+            Some(flushed) => Poll::Ready(flushed.map_err(gone)),
         }
-        if std::mem::take(&mut self.ends_later) {
-            match self.last.take() {
-                Some(trailers) => sender.send_trailers(trailers).map_err(gone)?,
-                None => sender.send_data(Bytes::new(), true).map_err(gone)?,
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
     fn abort(&mut self) {
-        self.response.send_reset(if self.sender.is_some() { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
+        self.response.send_reset(if self.outbox.is_some() { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
     }
 
     fn bytes_out(&self) -> u64 {
-        self.bytes_out
+        self.outbox.as_ref().map_or(0, H2Outbox::sent)
     }
 }
