@@ -198,7 +198,7 @@ impl Daemon {
         let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
         let (counts, access_log) = (Arc::new(ProxyCounts::default()), Arc::new(AccessLog::default()));
         let cores = proxy_workers(&model.proxy);
-        let shared = Shared::new(clock, handle.published.clone(), cores, counts.clone(), access_log.clone());
+        let shared = Shared::new(clock, handle.clone(), cores, counts.clone(), access_log.clone());
         let mut proxy = Proxy::new(Arc::new(shared));
         let proxied = proxy.prepare(&model, &mut given).map_err(problems)?;
         let mut doors = Doors::bind(&model.admin, &model.tls, predecessor.is_some()).map_err(problems)?;

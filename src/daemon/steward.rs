@@ -61,6 +61,8 @@ enum Waiting {
 
 /// How long a caller may take for its greeting, and a successor for its last word.
 const WORD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last lines of the access log may take to be written.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
 /// How much longer than its `start_timeout` a successor may take until it answers.
 const ANSWERING_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -143,6 +145,9 @@ impl Steward {
         };
         let both = (self.serving.stop(), self.proxy.stop(drain));
         tokio::join!(both.0, both.1);
+        let log = self.access_log;
+        // A panic there has nothing to add.
+        _ = tokio::task::spawn_blocking(move || log.end(LOG_PATIENCE)).await;
     }
 
     /// Hands over, and goes on when nothing came of it; whether this steward is to end.

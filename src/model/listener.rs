@@ -37,7 +37,7 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Protocol {
     /// HTTP/1.1 and HTTP/2.
-    Http(Http),
+    Http(Box<Http>),
     /// TCP, byte for byte.
     Tcp(Forward),
     /// UDP, by flow.

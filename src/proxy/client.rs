@@ -60,6 +60,9 @@ impl Client {
     }
 }
 
+/// A route by its place, and a pool: requests are counted by both.
+pub type Counted = (Option<usize>, Option<PoolId>);
+
 /// A listener as one core serves it, by one snapshot.
 #[derive(Debug)]
 pub struct Door {
@@ -70,7 +73,7 @@ pub struct Door {
     /// What all cores bear together.
     pub bounds: Arc<Bounds>,
     /// What is counted of its routes, by route and pool.
-    pub routes: RefCell<HashMap<(Option<usize>, Option<PoolId>), Arc<RouteCell>>>,
+    pub routes: RefCell<HashMap<Counted, Arc<RouteCell>>>,
 }
 
 /// What a listener bears, over all cores.
@@ -120,7 +123,7 @@ impl Door {
     }
 
     /// A request of that route and pool was answered so.
-    pub fn count(&self, core: &Core, (route, pool): (Option<usize>, Option<PoolId>), status: u16) {
+    pub fn count(&self, core: &Core, (route, pool): Counted, status: u16) {
         if let Some(cell) = self.routes.borrow().get(&(route, pool)) {
             return cell.add(status);
         }

@@ -17,6 +17,7 @@ use crate::balance::key::next_draw;
 use crate::balance::live::Turned;
 use crate::balance::live_pools::LivePool;
 use crate::balance::live_pools::LivePools;
+use crate::health::ejection::Ejection;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::proxy::access_log::AccessLog;
@@ -37,18 +38,24 @@ use crate::proxy::upstream_tls::ClientTls;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
 use crate::runtime::clock::Clock;
-use crate::runtime::swap::Published;
+use crate::runtime::keeper;
 use crate::runtime::swap::Reader;
 use crate::snapshot::Snapshot;
 use crate::world::World;
+
+/// What a listener bears, and the rate of clients that it was made for.
+type BoundsFor = (Option<u32>, Weak<Bounds>);
+
+/// Endpoints by their pool's name and their address.
+type Endpoints = HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>;
 
 /// What all cores share.
 #[derive(Debug)]
 pub struct Shared {
     /// What time it is.
     pub clock: Clock,
-    /// Where the world is.
-    pub published: Arc<Published>,
+    /// Where the world is, and who is told of endpoints that fail.
+    pub keeper: keeper::Handle,
     /// How many cores serve.
     pub cores: u32,
     /// Those who wait.
@@ -58,7 +65,7 @@ pub struct Shared {
     /// What is logged.
     pub log: Arc<AccessLog>,
     /// What listeners bear, by name, with the rate they were made for.
-    bounds: Mutex<HashMap<String, (Option<u32>, Weak<Bounds>)>>,
+    bounds: Mutex<HashMap<String, BoundsFor>>,
     /// How pools are spoken to in TLS, by their names; changed before the snapshot that needs it.
     pub tls: ArcSwap<HashMap<Arc<str>, Arc<ClientTls>>>,
     /// The snapshot that `live` was made for, and it.
@@ -69,13 +76,13 @@ impl Shared {
     /// For so many cores.
     pub fn new(
         clock: Clock,
-        published: Arc<Published>,
+        keeper: keeper::Handle,
         cores: u32,
         counts: Arc<ProxyCounts>,
         log: Arc<AccessLog>,
     ) -> Self {
         let (queues, bounds) = (Queues::default(), Mutex::default());
-        Shared { clock, published, cores, queues, counts, log, bounds, tls: ArcSwap::default(), live: Mutex::default() }
+        Shared { clock, keeper, cores, queues, counts, log, bounds, tls: ArcSwap::default(), live: Mutex::default() }
     }
 
     /// What requests tell of the endpoints of a snapshot: made by the first core that sees it.
@@ -126,7 +133,7 @@ pub struct Core {
     looks: Cell<u64>,
     draw: Cell<u64>,
     lines: RefCell<Lines>,
-    endpoints: RefCell<HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>>,
+    endpoints: RefCell<Endpoints>,
 }
 
 /// The world as a request sees it, with this core's pools.
@@ -167,7 +174,7 @@ impl View {
 impl Core {
     /// The core of that number; `draw` begins its random numbers.
     pub fn new(number: u32, shared: Arc<Shared>, draw: u64) -> Self {
-        let reader = RefCell::new(shared.published.reader());
+        let reader = RefCell::new(shared.keeper.published.reader());
         let deadlines = Deadlines::default();
         deadlines.sweep(shared.clock.now());
         let lines = RefCell::new(Lines::of(shared.log.clone()));
@@ -260,14 +267,10 @@ impl Core {
         pools.into()
     }
 
-    fn make_pool(
-        &self,
-        plan: &Arc<PoolPlan>,
-        live: &Arc<LivePool>,
-        wanted: &mut HashMap<(Arc<str>, SocketAddr), Rc<Endpoint>>,
-    ) -> Pool {
+    fn make_pool(&self, plan: &Arc<PoolPlan>, live: &Arc<LivePool>, wanted: &mut Endpoints) -> Pool {
         let tls = self.shared.tls.load().get(&plan.name).cloned().filter(|_| plan.upstream.tls.is_some());
         let former = self.endpoints.borrow();
+        let queue = self.shared.queues.of(&plan.name);
         let endpoints = plan.members.iter().zip(live.members()).map(|(member, live)| {
             let key = (plan.name.clone(), member.address);
             let way = Way {
@@ -278,16 +281,14 @@ impl Core {
             // What is reached in another way is another endpoint, whose connections are not to be mixed.
             let known = former.get(&key).filter(|known| known.way.is_same(&way) && Arc::ptr_eq(&known.live, live));
             let made = || {
-                let cell =
-                    self.shared.counts.endpoint(self.number as usize, &plan.name, &member.address.ip().to_string());
-                Rc::new(Endpoint::new(member.address, live.clone(), way, cell))
+                let cell = self.shared.counts.endpoint(self.number as usize, &plan.name, &member.name);
+                Rc::new(Endpoint::new(member.address, live.clone(), way, (queue.clone(), cell)))
             };
             let endpoint = known.cloned().unwrap_or_else(made);
             wanted.insert(key, endpoint.clone());
             endpoint
         });
         let endpoints: Box<[Rc<Endpoint>]> = endpoints.collect();
-        let queue = self.shared.queues.of(&plan.name);
         let cell = self.shared.counts.pool(self.number as usize, &plan.name);
         Pool::new(plan.clone(), endpoints, live.clone(), (queue, cell), (self.number, self.shared.cores))
     }
@@ -330,17 +331,21 @@ impl Core {
         self.lines.borrow_mut().flush_if_due(now);
     }
 
-    /// An endpoint rests, or no longer.
+    /// An endpoint rests, or no longer: the keeper is told, and tells DNS.
     pub fn turned(&self, pool: &Pool, at: usize, turned: Turned) {
-        let address = pool.plan.members[at].address;
-        match turned {
-            Turned::Ejected { until, reason } => {
-                pool.endpoints[at].cell.ejected();
-                let seconds = until.since(self.now()).as_secs();
-                tracing::info!("endpoint={}/{address} ejected for {seconds} s: {reason}", pool.plan.name);
-            }
-            Turned::Readmitted => tracing::info!("endpoint={}/{address} readmitted", pool.plan.name),
+        let endpoint = pool.endpoints[at].live.key().clone();
+        let (keeper, now) = (self.shared.keeper.clone(), self.now());
+        if let Turned::Ejected { .. } = &turned {
+            pool.endpoints[at].cell.ejected();
         }
+        tokio::task::spawn_local(async move {
+            match turned {
+                Turned::Ejected { until, reason } => {
+                    keeper.ejected(endpoint, Ejection { until, reason, since: now }).await
+                }
+                Turned::Readmitted => keeper.readmitted(endpoint, now).await,
+            }
+        });
     }
 
     /// Once a second: connections that have waited too long, and those that endpoints have closed.

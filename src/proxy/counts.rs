@@ -258,7 +258,7 @@ pub(crate) mod samples {
             name: name.to_owned(),
             region: RegionId(0),
             bind: "192.0.2.10:80".parse().unwrap(),
-            protocol: Protocol::Http(http),
+            protocol: Protocol::Http(Box::new(http)),
             proxy_protocol_from: Vec::new(),
             proxy_protocol_to: None,
             limits: Limits::default(),
@@ -342,7 +342,8 @@ mod tests {
     fn a_name_that_stays_goes_on_and_one_that_is_gone_is_forgotten_when_it_is_let_go() {
         let counts = ProxyCounts::default();
         let (stays, goes) = (counts.listener(0, "edge"), counts.listener(0, "old"));
-        (stays.connection_opened(), goes.connection_opened());
+        stays.connection_opened();
+        goes.connection_opened();
         let now = |model: &Model| {
             let totals = counts.totals(model);
             totals.listeners.into_iter().map(|(name, sums)| (name, sums.connections.now)).collect::<Vec<_>>()

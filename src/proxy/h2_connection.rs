@@ -81,7 +81,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
     loop {
         let next = next(&mut wire, &listening, &deadline, &mut pings, is_leaving).await;
         match next {
-            Next::Stream(request, response) => {
+            Next::Stream(stream) => {
                 let Some((view, door)) = listening.now(&core) else { return };
                 if !Rc::ptr_eq(&door, &client.door) {
                     client = Rc::new(client.at(door));
@@ -93,7 +93,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
                     wire.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
                 let (core, client, streams) = (core.clone(), client.clone(), streams.clone());
-                tokio::task::spawn_local(async move { one(core, view, client, streams, request, response).await });
+                tokio::task::spawn_local(async move { one(core, view, client, streams, *stream).await });
                 deadline.within(PING_EVERY);
                 let is_old = timeouts.age.is_some_and(|age| now.since(accepted) > age);
                 if is_old && !std::mem::replace(&mut is_leaving, true) {
@@ -125,7 +125,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
 }
 
 enum Next {
-    Stream(Request<RecvStream>, SendResponse<Bytes>),
+    Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     /// The listener takes no new work.
     Leave,
     /// The deadline has passed.
@@ -145,7 +145,9 @@ async fn next(
     let mut left = pin!(listening.left());
     poll_fn(|cx| {
         match wire.poll_accept(cx) {
-            Poll::Ready(Some(Ok((request, response)))) => return Poll::Ready(Next::Stream(request, response)),
+            Poll::Ready(Some(Ok((request, response)))) => {
+                return Poll::Ready(Next::Stream(Box::new((request, response))));
+            }
             Poll::Ready(_) => return Poll::Ready(Next::Over),
             Poll::Pending => {}
         }
@@ -224,8 +226,7 @@ async fn one(
     view: Rc<View>,
     client: Rc<Client>,
     streams: Rc<Streams>,
-    request: Request<RecvStream>,
-    response: SendResponse<Bytes>,
+    (request, response): (Request<RecvStream>, SendResponse<Bytes>),
 ) {
     let deadline = core.deadlines.another();
     let (parts, body) = request.into_parts();

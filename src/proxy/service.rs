@@ -32,6 +32,9 @@ use crate::server::bind;
 use crate::server::given::Given;
 use crate::server::proxies::Proxies;
 
+/// Sockets for a successor, and where port 0 led.
+pub type Descriptors = (Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>);
+
 /// Served listeners.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -199,7 +202,7 @@ impl Proxy {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn descriptors(&self) -> io::Result<(Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>)> {
+    pub fn descriptors(&self) -> io::Result<Descriptors> {
         let all = self.sockets.values().flat_map(|sockets| &sockets.list);
         let copies = all.map(|socket| socket.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
         let ports =

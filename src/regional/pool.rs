@@ -7,12 +7,14 @@ use crate::balance::ask::Member;
 use crate::balance::balancer::Method;
 use crate::balance::key::identity;
 use crate::balance::sticky::Sticky;
+use crate::health::names::member_names;
 use crate::model::Balance;
 use crate::model::Endpoint;
 use crate::model::EndpointId;
 use crate::model::Model;
 use crate::model::PoolId;
 use crate::model::Upstream;
+use crate::model::usual_port;
 
 /// A pool that a listener reaches.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct PoolPlan {
 pub struct MemberPlan {
     /// Its id in this model.
     pub id: EndpointId,
+    /// What it is called within its pool.
+    pub name: String,
     /// Where it is.
     pub address: SocketAddr,
     /// From its address and port.
@@ -56,8 +60,9 @@ impl PoolPlan {
     /// Of a checked model.
     pub(super) fn of(model: &Model, id: PoolId) -> Self {
         let pool = model.pool(id);
-        let port = if pool.upstream.tls.is_some() { 443 } else { 80 };
-        let members: Box<[MemberPlan]> = model.members(id).map(|(id, endpoint)| member(id, endpoint, port)).collect();
+        let port = usual_port(pool.upstream.tls.is_some());
+        let named = member_names(model, id).map(|(id, name)| (id, name.to_string()));
+        let members: Box<[MemberPlan]> = named.map(|(id, name)| member(id, name, model.endpoint(id), port)).collect();
         let sticky = model.proxy.sticky_secrets.as_ref().map(|secrets| {
             let names: Vec<String> = members.iter().map(|member| member.address.to_string()).collect();
             Sticky::of(&secrets.current, secrets.previous.as_deref(), &pool.name, &names)
@@ -81,10 +86,10 @@ impl PoolPlan {
     }
 }
 
-fn member(id: EndpointId, endpoint: &Endpoint, port: u16) -> MemberPlan {
+fn member(id: EndpointId, name: String, endpoint: &Endpoint, port: u16) -> MemberPlan {
     let address = SocketAddr::new(endpoint.address, endpoint.port.unwrap_or(port));
     let identity = identity(address.to_string().as_bytes());
-    MemberPlan { id, address, identity, weight: endpoint.weight, tier: u8::from(endpoint.backup) }
+    MemberPlan { id, name, address, identity, weight: endpoint.weight, tier: u8::from(endpoint.backup) }
 }
 
 fn method(balance: Balance, members: &[MemberPlan], bound: Option<u32>, weight: impl Fn(&MemberPlan) -> u32) -> Method {

@@ -74,7 +74,7 @@ fn listener(
         name: spec.name.as_ref().map_or_else(String::new, |w| w.value.clone()),
         region: RegionId::from(region.unwrap_or(0)),
         bind: spec.bind.as_ref().map_or(nowhere, |w| w.value),
-        protocol: Protocol::Http(http(reports, spec, at, names, uses, model)),
+        protocol: Protocol::Http(Box::new(http(reports, spec, at, names, uses, model))),
         proxy_protocol_from: values(&spec.accept_from),
         proxy_protocol_to: spec.send.as_ref().map(|w| w.value),
         limits: limits(spec),

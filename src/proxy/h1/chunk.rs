@@ -164,8 +164,10 @@ mod tests {
 
     use super::*;
 
+    type Found = (Vec<u8>, Vec<u8>, Option<HeaderMap>);
+
     /// The body of `bytes`, what is left, and the trailers.
-    fn read(bytes: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, Option<HeaderMap>), BadBody> {
+    fn read(bytes: &[u8], step: usize) -> Result<Found, BadBody> {
         let (mut chunked, mut inbox, mut body) = (Chunked::default(), BytesMut::new(), Vec::new());
         let mut rest = bytes;
         loop {

@@ -35,14 +35,14 @@ pub struct Endpoint {
     pub connections: Connections,
     /// Whether it speaks HTTP/2, once that was found out.
     pub speaks_h2: Cell<Option<bool>>,
+    /// Those who wait for its pool.
+    pub queue: Arc<Queue>,
     /// What is counted of it.
     pub cell: Arc<EndpointCell>,
     /// Requests that wait for the HTTP/2 connection that is being made.
     pub opening: Rc<tokio::sync::Semaphore>,
     idle: RefCell<Vec<Idle>>,
     latency: Cell<PeakEwma>,
-    was_up: Cell<Option<bool>>,
-    risen: Cell<Option<Moment>>,
 }
 
 #[derive(Debug)]
@@ -53,19 +53,18 @@ struct Idle {
 
 impl Endpoint {
     /// One that nothing is known of yet.
-    pub fn new(address: SocketAddr, live: Arc<Live>, way: Way, cell: Arc<EndpointCell>) -> Self {
+    pub fn new(address: SocketAddr, live: Arc<Live>, way: Way, (queue, cell): (Arc<Queue>, Arc<EndpointCell>)) -> Self {
         Endpoint {
             address,
             live,
             way,
+            queue,
             cell,
             connections: Connections::default(),
             speaks_h2: Cell::default(),
             opening: Rc::new(tokio::sync::Semaphore::new(1)),
             idle: RefCell::default(),
             latency: Cell::default(),
-            was_up: Cell::default(),
-            risen: Cell::default(),
         }
     }
 
@@ -115,16 +114,6 @@ impl Endpoint {
         let latency = self.latency.get();
         self.latency.set(if passed { latency.after(length, now) } else { latency.after_failure(length, now) });
     }
-
-    /// When it came up while this core watched, told whether it is up now.
-    pub fn risen(&self, is_up: bool, now: Moment) -> Option<Moment> {
-        match (self.was_up.replace(Some(is_up)), is_up) {
-            (Some(false), true) => self.risen.set(Some(now)),
-            (_, false) => self.risen.set(None),
-            _ => {}
-        }
-        self.risen.get()
-    }
 }
 
 /// Whether nothing has come, not even the end: costs a call only when something has.
@@ -138,15 +127,14 @@ fn is_alive(stream: &mut Stream) -> bool {
 pub struct InFlight {
     /// Where it is.
     pub endpoint: Rc<Endpoint>,
-    queue: Rc<Arc<Queue>>,
 }
 
 impl InFlight {
     /// It begins.
-    pub fn new(endpoint: Rc<Endpoint>, queue: Rc<Arc<Queue>>) -> Self {
+    pub fn new(endpoint: Rc<Endpoint>) -> Self {
         endpoint.live.begins();
         endpoint.cell.request_begun();
-        InFlight { endpoint, queue }
+        InFlight { endpoint }
     }
 }
 
@@ -154,6 +142,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.live.ends();
         self.endpoint.cell.request_ended();
-        self.queue.freed();
+        self.endpoint.queue.freed();
     }
 }

@@ -40,7 +40,7 @@ pub struct Pool {
     /// What all cores know of them.
     pub live: Arc<LivePool>,
     /// Those who wait.
-    pub queue: Rc<Arc<Queue>>,
+    pub queue: Arc<Queue>,
     /// What is counted of it.
     pub cell: Arc<PoolCell>,
     balancer: RefCell<Balancer>,
@@ -121,7 +121,7 @@ impl Pool {
         Pool {
             endpoints,
             live,
-            queue: Rc::new(queue),
+            queue,
             cell,
             balancer: RefCell::new(balancer),
             budget: RefCell::new(budget),
@@ -182,7 +182,7 @@ impl Pool {
     }
 
     fn taken(&self, at: usize) -> Chosen {
-        Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone(), self.queue.clone()))
+        Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone()))
     }
 
     fn has_room(&self, at: usize) -> bool {
@@ -206,8 +206,9 @@ impl Pool {
     fn look_again(&self, look: Look<'_>, epoch: u64, was_reweighed: bool, now: Moment) -> Fresh {
         let plan = &self.plan;
         let seen = |at: usize| {
-            let is_up = look.health.endpoint(plan.members[at].id).is_up_without_ejection();
-            Seen { is_admitting: self.live.members()[at].might_admit(now), risen: self.endpoints[at].risen(is_up, now) }
+            let live = &self.live.members()[at];
+            let risen = look.health.risen(plan.members[at].id).max(live.admits_since());
+            Seen { is_admitting: live.might_admit(now), risen }
         };
         let members = members::now(plan, look.health, seen);
         for (member, endpoint) in members.iter().zip(&self.endpoints) {
