@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::proxy::cells::ListenerCell;
 use crate::proxy::client::Client;
+use crate::proxy::client::Door;
 use crate::proxy::client::Secured;
 use crate::proxy::core::Core;
 use crate::proxy::deadline::Deadline;
@@ -27,21 +28,75 @@ use crate::proxy::stream::Stream;
 /// A proxy in front of us sends its header at once.
 const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(3);
 
+/// A connection on which HTTP is about to be spoken.
+struct Begun {
+    client: Client,
+    stream: Stream,
+    /// What was read of it already.
+    before: BytesMut,
+    is_h2: bool,
+}
+
 /// Serves a connection to its end.
-pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut socket: TcpStream, peer: SocketAddr) {
+///
+/// What comes before the first request is on the heap while it lasts: a connection that waits for its next shall be small.
+pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, socket: TcpStream, peer: SocketAddr) {
     let Some((_, door)) = listening.now(&core) else { return };
     let Some(_held) = door.bounds.connection(door.front.listener.limits.connections_max) else {
-        door.cell.refused("connections_max");
-        return;
+        return door.cell.refused("connections_max");
     };
     let _counted = Counted::new(door.cell.clone());
+    match Box::pin(begin(&core, &listening, door, socket, peer)).await {
+        None => {}
+        Some(Begun { client, stream, before, is_h2: false }) => {
+            h1_connection::serve(core, listening, client, stream, before).await;
+        }
+        Some(Begun { client, stream, before, is_h2: true }) => {
+            Box::pin(h2_connection::serve(core, listening, client, stream, before)).await;
+        }
+    }
+}
+
+async fn begin(
+    core: &Core,
+    listening: &Listening,
+    door: Rc<Door>,
+    mut socket: TcpStream,
+    peer: SocketAddr,
+) -> Option<Begun> {
     // Heads and the ends of bodies must not wait for each other.
     _ = socket.set_nodelay(true);
-    let Ok(local) = socket.local_addr() else { return };
-    match listening.proxies.client(&mut socket, peer, PROXY_HEADER_WITHIN).await {
-        Ok(client) => secure(core, listening, socket, (client, local)).await,
-        Err(_) => door.cell.refused("proxy_header"),
-    }
+    // A call that only PROXY protocol needs.
+    let local = match door.front.listener.proxy_protocol_to {
+        None => door.front.listener.bind,
+        Some(_) => socket.local_addr().unwrap_or(door.front.listener.bind),
+    };
+    let Ok(peer) = listening.proxies.client(&mut socket, peer, PROXY_HEADER_WITHIN).await else {
+        door.cell.refused("proxy_header");
+        return None;
+    };
+    let Some(tls) = &listening.tls else {
+        let (mut stream, mut before) = (Stream::Plain(socket), BytesMut::new());
+        let deadline = core.deadlines.another();
+        deadline.within(door.front.http().timeouts.header);
+        let is_h2 = begins_h2(core, &mut stream, &mut before, &deadline).await;
+        return Some(Begun { client: Client::new(peer, local, None, door), stream, before, is_h2 });
+    };
+    let accepted = match timeout(door.front.http().timeouts.handshake, tls.accept(socket)).await {
+        Ok(Ok(accepted)) => accepted,
+        refused => {
+            door.cell.refused(if refused.is_ok() { "tls_handshake" } else { "tls_timeout" });
+            return None;
+        }
+    };
+    let version = match accepted.stream.get_ref().1.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let secured = Secured { presented: accepted.presented, version };
+    let client = Client::new(peer, local, Some(secured), door);
+    let (stream, is_h2) = (Stream::Accepted(Box::new(accepted.stream)), accepted.is_h2);
+    Some(Begun { client, stream, before: BytesMut::new(), is_h2 })
 }
 
 /// A connection among those that are open, until this is dropped.
@@ -57,45 +112,6 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connection_closed();
-    }
-}
-
-async fn secure(core: Rc<Core>, listening: Rc<Listening>, socket: TcpStream, (peer, local): (SocketAddr, SocketAddr)) {
-    let Some((_, door)) = listening.now(&core) else { return };
-    let Some(tls) = listening.tls.clone() else {
-        let client = Client::new(peer, local, None, door);
-        return speak(core, listening, client, Stream::Plain(socket)).await;
-    };
-    let within = door.front.http().timeouts.handshake;
-    let accepted = match timeout(within, Box::pin(tls.accept(socket))).await {
-        Ok(Ok(accepted)) => accepted,
-        Ok(Err(_)) => return door.cell.refused("tls_handshake"),
-        Err(_) => return door.cell.refused("tls_timeout"),
-    };
-    let version = match accepted.stream.get_ref().1.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    let secured = Secured { presented: accepted.presented, version };
-    let client = Client::new(peer, local, Some(secured), door);
-    let stream = Stream::Accepted(Box::new(accepted.stream));
-    if accepted.is_h2 {
-        Box::pin(h2_connection::serve(core, listening, client, stream, BytesMut::new())).await;
-    } else {
-        h1_connection::serve(core, listening, client, stream, BytesMut::new()).await;
-    }
-}
-
-/// In plaintext the first bytes tell the version.
-async fn speak(core: Rc<Core>, listening: Rc<Listening>, client: Client, mut stream: Stream) {
-    let deadline = core.deadlines.another();
-    deadline.within(client.door.front.http().timeouts.header);
-    let mut first = BytesMut::new();
-    if !begins_h2(&core, &mut stream, &mut first, &deadline).await {
-        drop(deadline);
-        h1_connection::serve(core, listening, client, stream, first).await;
-    } else {
-        Box::pin(h2_connection::serve(core, listening, client, stream, first)).await;
     }
 }
 

@@ -36,6 +36,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// When its head was there.
+    pub fn arrived(&self) -> Moment {
+        self.began + self.head_took
+    }
+
     /// Whether it is a call of gRPC, whose failures are told in fields of their own.
     pub fn is_grpc(&self) -> bool {
         is_grpc(&self.headers)

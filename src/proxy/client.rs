@@ -22,6 +22,7 @@ use crate::proxy::core::Core;
 use crate::proxy::tls::Presented;
 use crate::regional::front::Front;
 use crate::route::client::is_in;
+use crate::route::forwarded::Words;
 
 /// The other end of a connection, as all requests on it see it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Client {
     pub local: SocketAddr,
     /// Whether it is one of `trusted_proxies`.
     pub is_trusted: bool,
+    /// What backends are told of all its requests.
+    pub words: Words,
     /// What was shown to it.
     pub tls: Option<Secured>,
     /// Where it came in.
@@ -51,7 +54,7 @@ impl Client {
     /// Of a connection from there.
     pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<Secured>, door: Rc<Door>) -> Self {
         let is_trusted = is_in(&door.front.http().trusted_proxies, peer.ip());
-        Client { peer, local, is_trusted, tls, door }
+        Client { peer, local, is_trusted, words: Words::of(peer.ip()), tls, door }
     }
 
     /// The same by another configuration.

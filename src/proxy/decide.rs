@@ -225,7 +225,7 @@ fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, client: &Client, fr
         scheme: front.scheme,
         authority: authority.to_str().unwrap_or_default(),
     };
-    forwarded::announce(headers, &hop);
+    forwarded::announce(headers, &hop, &client.words);
 }
 
 /// The key of a request for a pool that hashes.

@@ -121,7 +121,7 @@ async fn answer<F: Front>(
     let key = |id, head: &Head<'_>, address| view.pool(id).map_or(0, |pool| pool_key(&pool.plan, head, address));
     let decision = decide(&client.door.front, client, asked, core.draw(), key);
     if let Some(address) = decision.client()
-        && let Some(wait) = client.door.asks_too_often(address, core.now())
+        && let Some(wait) = client.door.asks_too_often(address, asked.arrived())
     {
         story.refused("client_rate");
         return Some(Reply::too_often(wait));
@@ -149,7 +149,16 @@ async fn answer<F: Front>(
         Decision::Forwarded(forwarded) => {
             let Forwarded { known, pool, outgoing, sticky, key, declared } = *forwarded;
             let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
-            let request = Request { core, view, client, deadline, route, known: &known, sticky: sticky.as_deref() };
+            let request = Request {
+                core,
+                view,
+                client,
+                deadline,
+                route,
+                known: &known,
+                sticky: sticky.as_deref(),
+                arrived: asked.arrived(),
+            };
             let reply = request.forward(pool, outgoing, key, declared, front, story).await;
             story.knows(known);
             return reply;
@@ -169,6 +178,8 @@ struct Request<'a> {
     known: &'a Known,
     /// The value of the client's sticky cookie.
     sticky: Option<&'a [u8]>,
+    /// When its head was there.
+    arrived: Moment,
 }
 
 /// An attempt at one endpoint.
@@ -198,7 +209,8 @@ impl Request<'_> {
             return Some(Reply::unavailable(None));
         };
         story.goes_to(pool);
-        pool.request(self.core.now());
+        let mut now = self.arrived;
+        pool.request(now);
         if matches!(outgoing.extent, Extent::Length(length) if http.body_bytes_max.is_some_and(|most| length > most)) {
             story.refused("body_too_long");
             return Some(Reply::of(StatusCode::PAYLOAD_TOO_LARGE));
@@ -214,18 +226,19 @@ impl Request<'_> {
         let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
         loop {
-            let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, front, story).await {
+            let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, &mut now, front, story).await {
                 Ok(admitted) => admitted,
                 Err(reply) => return reply,
             };
             story.tries(in_flight.endpoint.address);
-            let attempt = Attempt { pool, at, in_flight, began: self.core.now() };
+            let attempt = Attempt { pool, at, in_flight, began: now };
             let met = self.attempt(&attempt, &outgoing, &mut upload, front, patience, story).await;
             tried[tries] = at as u32;
             tries += 1;
             let is_again = match met {
-                Ok((back, answer)) => {
-                    let is_ejected = self.judge(&attempt, &answer);
+                Ok((back, answer, headed)) => {
+                    now = headed;
+                    let is_ejected = self.judge(&attempt, &answer, now);
                     if !(is_ejected && outgoing.is_idempotent() && self.may_again(tries, pool, &upload)) {
                         return self.deliver(&attempt, &outgoing, back, answer, &mut upload, front, story).await;
                     }
@@ -247,6 +260,7 @@ impl Request<'_> {
             if !is_again {
                 return Some(Reply::of(StatusCode::BAD_GATEWAY));
             }
+            now = self.core.now();
             story.retries(pool);
             upload.again();
         }
@@ -281,11 +295,12 @@ impl Request<'_> {
         pool: &Rc<Pool>,
         tried: &[u32],
         wish: Wish,
+        now: &mut Moment,
         front: &mut F,
         story: &mut Story,
     ) -> Result<(usize, InFlight), Option<Reply>> {
         let look = self.view.look();
-        match pool.choose(look, tried, wish, self.core.now()) {
+        match pool.choose(look, tried, wish, *now) {
             Chosen::Endpoint(at, in_flight) => return Ok((at, in_flight)),
             Chosen::Nobody => {
                 story.nobody();
@@ -293,6 +308,20 @@ impl Request<'_> {
             }
             Chosen::AllFull => {}
         }
+        Box::pin(self.queue(pool, tried, wish, now, front, story)).await
+    }
+
+    /// Waits for room. On the heap: hardly any request comes here.
+    async fn queue<F: Front>(
+        &self,
+        pool: &Rc<Pool>,
+        tried: &[u32],
+        wish: Wish,
+        now: &mut Moment,
+        front: &mut F,
+        story: &mut Story,
+    ) -> Result<(usize, InFlight), Option<Reply>> {
+        let look = self.view.look();
         let limits = &self.client.door.front.listener.limits;
         let full = || Reply::unavailable(Some(limits.queue_timeout.as_secs().max(1)));
         let Some(place) = pool.queue.enter(limits.queue_max) else {
@@ -308,7 +337,8 @@ impl Request<'_> {
                 unless_gone(front, place.freed()),
             )
             .await;
-            story.queued(self.core.now().since(began));
+            *now = self.core.now();
+            story.queued(now.since(began));
             match waited {
                 Err(_) => {
                     pool.cell.queue_timed_out();
@@ -323,7 +353,7 @@ impl Request<'_> {
                 }
                 Ok(Some(())) => {}
             }
-            match pool.choose(look, tried, wish, self.core.now()) {
+            match pool.choose(look, tried, wish, *now) {
                 Chosen::Endpoint(at, in_flight) => {
                     pool.cell.left_queue();
                     return Ok((at, in_flight));
@@ -348,23 +378,32 @@ impl Request<'_> {
         front: &mut F,
         patience: Patience,
         story: &mut Story,
-    ) -> Result<(Back, Answer), Failed> {
-        let mut is_fresh = false;
+    ) -> Result<(Back, Answer, Moment), Failed> {
+        let (mut is_fresh, mut connected) = (false, attempt.began);
         loop {
-            let connecting = self.core.now();
-            let mut back = match self.open(&attempt.in_flight.endpoint, outgoing, is_fresh, front).await {
-                Ok(back) => back,
-                Err(fault) => return Err(Failed { fault, has_begun: false }),
+            let reused = if is_fresh { None } else { self.reuse(&attempt.in_flight.endpoint, outgoing) };
+            let mut back = match reused {
+                Some(back) => back,
+                None => {
+                    let connecting = connected;
+                    // On the heap: handshakes are large, and most requests need none.
+                    let opened = Box::pin(self.open(&attempt.in_flight.endpoint, outgoing, front)).await;
+                    connected = self.core.now();
+                    story.connected(connected.since(connecting));
+                    opened.map_err(|fault| Failed { fault, has_begun: false })?
+                }
             };
-            let connected = self.core.now();
-            story.connected(connected.since(connecting));
+            if back.is_reused() {
+                story.connected(Duration::ZERO);
+            }
             let answer =
                 std::future::poll_fn(|cx| relay::poll_head(upload, front, &mut back, self.deadline, patience, cx))
                     .await;
             match answer {
                 Ok(answer) => {
-                    story.headed(self.core.now().since(connected));
-                    return Ok((back, answer));
+                    let now = self.core.now();
+                    story.headed(now.since(connected));
+                    return Ok((back, answer, now));
                 }
                 Err(Fault::Back(_))
                     if !is_fresh && back.was_stale() && outgoing.is_idempotent() && upload.is_replayable() =>
@@ -377,32 +416,22 @@ impl Request<'_> {
         }
     }
 
-    /// A connection to an endpoint with the request's head laid on it.
-    async fn open<F: Front>(
-        &self,
-        endpoint: &Rc<Endpoint>,
-        outgoing: &Outgoing,
-        is_fresh: bool,
-        front: &mut F,
-    ) -> Result<Back, Fault> {
-        let before = self
-            .client
-            .door
-            .front
-            .listener
-            .proxy_protocol_to
-            .map(|version| Header::of(version, self.client.peer, self.client.local));
-        // A connection that speaks for one client is not used for another.
-        let is_shared = before.is_none();
-        if !is_fresh
-            && is_shared
-            && endpoint.speaks_h2.get() != Some(true)
-            && let Some(stream) = endpoint.take_idle()
-        {
-            return Ok(Back::H1(Box::new(H1Back::begin(stream, true, outgoing, &self.core.buffers))));
+    /// A connection that waits for a request, with the request's head laid on it. One that speaks for one client is not used for
+    /// another.
+    fn reuse(&self, endpoint: &Endpoint, outgoing: &Outgoing) -> Option<Back> {
+        if endpoint.speaks_h2.get() == Some(true) || self.client.door.front.listener.proxy_protocol_to.is_some() {
+            return None;
         }
+        let stream = endpoint.take_idle()?;
+        Some(Back::H1(Box::new(H1Back::begin(stream, true, outgoing, &self.core.buffers))))
+    }
+
+    /// A new connection with the request's head laid on it, or a stream of one that carries many.
+    async fn open<F: Front>(&self, endpoint: &Rc<Endpoint>, outgoing: &Outgoing, front: &mut F) -> Result<Back, Fault> {
+        let version = self.client.door.front.listener.proxy_protocol_to;
+        let before = version.map(|version| Header::of(version, self.client.peer, self.client.local));
         if endpoint.speaks_h2.get() == Some(true)
-            && is_shared
+            && before.is_none()
             && let Some((sender, open)) = endpoint.connections.with_room()
         {
             return self.begin_stream(endpoint, (sender, open), outgoing, front).await;
@@ -447,8 +476,7 @@ impl Request<'_> {
     }
 
     /// The endpoint answered: was it well? Whether it rests from now on.
-    fn judge(&self, attempt: &Attempt<'_>, answer: &Answer) -> bool {
-        let now = self.core.now();
+    fn judge(&self, attempt: &Attempt<'_>, answer: &Answer, now: Moment) -> bool {
         let outcome = outcome_of(answer);
         attempt.in_flight.endpoint.took(now.since(attempt.began), outcome == Outcome::Passed, now);
         if outcome == Outcome::Passed {

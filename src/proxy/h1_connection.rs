@@ -20,6 +20,7 @@ use crate::proxy::client::Client;
 use crate::proxy::core::Core;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::exchange;
+use crate::proxy::front::Front;
 use crate::proxy::front::h1;
 use crate::proxy::front::h1::H1Front;
 use crate::proxy::h1::request;
@@ -40,7 +41,8 @@ const FIRST_BYTES: usize = 64;
 
 /// What came of waiting for a head.
 enum Next {
-    Request(Box<RequestHead>, Moment),
+    /// With when it began and when it was there.
+    Request(Box<RequestHead>, Moment, Moment),
     Bad(BadHead),
     /// The client has gone, or said nothing more in time.
     Over,
@@ -58,18 +60,19 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
     loop {
         let timeouts = client.door.front.http().timeouts;
         let next = next(&core, &mut front, &deadline, &timeouts, std::mem::take(&mut is_first)).await;
-        let (head, began) = match next {
+        let (head, began, arrived) = match next {
             Next::Over => break,
             Next::TooSlow => {
-                refuse(&core, &client, &mut front, &deadline, StatusCode::REQUEST_TIMEOUT, "header_timeout").await;
+                Box::pin(refuse(&core, &client, &mut front, &deadline, StatusCode::REQUEST_TIMEOUT, "header_timeout"))
+                    .await;
                 break;
             }
             Next::Bad(why) => {
                 let (status, code) = told(why);
-                refuse(&core, &client, &mut front, &deadline, status, code).await;
+                Box::pin(refuse(&core, &client, &mut front, &deadline, status, code)).await;
                 break;
             }
-            Next::Request(head, began) => (head, began),
+            Next::Request(head, began, arrived) => (head, began, arrived),
         };
         let Some((view, door)) = listening.now(&core) else { break };
         if !Rc::ptr_eq(&door, &client.door) {
@@ -79,11 +82,11 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
         let is_old = timeouts.age.is_some_and(|age| began.since(accepted) >= age);
         front.keeps_alive &= !listening.leaves() && !is_old;
         front.outbox.take_room(core.buffers.outbox());
-        let asked = asked(*head, began, core.now());
+        let asked = asked(*head, began, arrived);
         // On the heap: a connection that waits for its next request shall be small.
         Box::pin(exchange::serve(&core, &view, &client, asked, &mut front, &deadline)).await;
         if !front.is_ready_for_next() {
-            close(&mut front, &deadline).await;
+            Box::pin(close(&mut front, &deadline)).await;
             return;
         }
     }
@@ -118,10 +121,15 @@ async fn next(core: &Core, front: &mut H1Front, deadline: &Deadline, timeouts: &
         let first = std::mem::replace(&mut front.inbox, core.buffers.inbox());
         front.inbox.extend_from_slice(&first);
     }
-    let (mut seen, mut began) = (0, None);
+    let (mut seen, mut began, mut reads) = (0, None, 0u32);
     loop {
         match request::take(&mut front.inbox, &mut seen) {
-            Ok(Some(head)) => return Next::Request(Box::new(head), began.unwrap_or_else(|| core.now())),
+            Ok(Some(head)) => {
+                let began = began.unwrap_or_else(|| core.now());
+                // Most heads come at once.
+                let arrived = if reads > 1 { core.now() } else { began };
+                return Next::Request(Box::new(head), began, arrived);
+            }
             Err(why) => return Next::Bad(why),
             Ok(None) if front.has_ended() => return Next::Over,
             Ok(None) => {}
@@ -133,6 +141,7 @@ async fn next(core: &Core, front: &mut H1Front, deadline: &Deadline, timeouts: &
         });
         match came.await {
             Some(Ok(count)) if count > 0 => {
+                reads += 1;
                 if began.is_none() {
                     began = Some(core.now());
                     deadline.within(timeouts.header);
@@ -191,6 +200,10 @@ async fn refuse(
 
 /// Ends a connection so that the client hears all that was said to it.
 async fn close(front: &mut H1Front, deadline: &Deadline) {
+    // All that it sent was read: closing loses nothing.
+    if front.is_body_over() && front.inbox.is_empty() && !front.stream.is_tls() {
+        return;
+    }
     deadline.within(LINGER);
     let ended = poll_fn(|cx| match Pin::new(&mut front.stream).poll_shutdown(cx) {
         Poll::Pending => deadline.poll_due(cx).map(|()| false),

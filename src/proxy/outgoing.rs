@@ -6,6 +6,13 @@ use http::Method;
 
 use crate::proxy::back::Extent;
 use crate::proxy::h1::body::Framing;
+use crate::proxy::h1::spare;
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.headers));
+    }
+}
 
 /// What is sent to an endpoint.
 #[derive(Debug)]

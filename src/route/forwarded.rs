@@ -4,8 +4,9 @@
 //! (RFC 7239) says it all in one. What a peer sent of these is kept only when the peer is one of `trusted_proxies`: else anyone
 //! could tell a backend to be anyone. `X-Request-Id` is likewise kept from the trusted and made for everyone else.
 //!
-//! Headers own their bytes, so each address costs an allocation; the host and the scheme are shared.
+//! What is the same for all requests of a connection is made once ([`Words`]): its values share their bytes.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -57,19 +58,51 @@ pub struct Hop<'a> {
     pub authority: &'a str,
 }
 
-/// Sets what the backend is told.
-pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>) {
-    if !hop.is_trusted {
+/// What is said in the same words of all requests of a connection, made once.
+#[derive(Debug)]
+pub struct Words {
+    peer: HeaderValue,
+    /// The last authority, and what `Forwarded` says of it.
+    forwarded: RefCell<Option<(String, HeaderValue)>>,
+}
+
+impl Words {
+    /// Of a connection with that peer.
+    pub fn of(peer: IpAddr) -> Self {
+        Words { peer: address(peer.to_canonical()), forwarded: RefCell::default() }
+    }
+
+    /// An element of `Forwarded`. Clients ask one host for many things.
+    fn forwarded(&self, hop: &Hop<'_>) -> Option<HeaderValue> {
+        let mut known = self.forwarded.borrow_mut();
+        if let Some((authority, value)) = &*known
+            && authority == hop.authority
+        {
+            return Some(value.clone());
+        }
+        let mut text = String::with_capacity(96);
+        write_forwarded(&mut text, hop);
+        let value = HeaderValue::try_from(text).ok()?;
+        *known = Some((hop.authority.to_owned(), value.clone()));
+        Some(value)
+    }
+}
+
+/// Addresses are visible ASCII.
+fn address(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_string()).expect("an address may stand in a header")
+}
+
+/// Sets what the backend is told; `words` are those of the hop's connection.
+pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, words: &Words) {
+    // Names that begin otherwise are none of these; most requests have none at all.
+    if !hop.is_trusted && headers.keys().any(|name| name.as_str().starts_with(['x', 'f'])) {
         OURS.iter().for_each(|name| _ = headers.remove(name));
         drop_lookalikes(headers);
     }
-    let mut text = String::with_capacity(96);
-    // Writing to a String does not fail.
-    _ = write!(text, "{}", hop.peer.to_canonical());
-    append(headers, &X_FORWARDED_FOR, &text);
-    text.clear();
-    _ = write!(text, "{}", hop.client);
-    insert(headers, X_REAL_IP, &text);
+    append(headers, &X_FORWARDED_FOR, &words.peer);
+    let is_peer = hop.client == hop.peer.to_canonical();
+    headers.insert(X_REAL_IP, if is_peer { words.peer.clone() } else { address(hop.client) });
     if !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme));
     }
@@ -80,9 +113,9 @@ pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>) {
             None => insert(headers, X_FORWARDED_HOST, hop.authority),
         }
     }
-    text.clear();
-    write_forwarded(&mut text, hop);
-    append(headers, &FORWARDED, &text);
+    if let Some(forwarded) = words.forwarded(hop) {
+        append(headers, &FORWARDED, &forwarded);
+    }
 }
 
 /// `x_real_ip`, where a listener keeps names with `_`: a CGI program reads it as ours. Allocates only when there is one.
@@ -105,9 +138,10 @@ fn write_forwarded(out: &mut String, hop: &Hop<'_>) {
 }
 
 /// Adds to a list: all lines become one with the element at its end.
-fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
+fn append(headers: &mut HeaderMap, name: &HeaderName, element: &HeaderValue) {
     if !headers.contains_key(name) {
-        return insert(headers, name.clone(), element);
+        headers.insert(name, element.clone());
+        return;
     }
     let mut list = Vec::with_capacity(96);
     for line in headers.get_all(name) {
@@ -127,6 +161,12 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// A draw and the next as hexadecimal digits.
+fn digits(draw: u64) -> [u8; 32] {
+    let bits = u128::from(draw) << 64 | u128::from(next_draw(draw));
+    std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (4 * (31 - at)) & 15) as usize])
+}
+
 /// The identifier of a request: a trusted peer's, or one made of `draw`, as 32 hexadecimal digits. Set in the headers.
 pub fn request_id(headers: &mut HeaderMap, is_trusted: bool, draw: u64) -> HeaderValue {
     let known = headers.get(X_REQUEST_ID).filter(|id| {
@@ -135,8 +175,7 @@ pub fn request_id(headers: &mut HeaderMap, is_trusted: bool, draw: u64) -> Heade
     if let Some(known) = known {
         return known.clone();
     }
-    let made =
-        HeaderValue::try_from(format!("{draw:016x}{:016x}", next_draw(draw))).expect("digits may stand in a header");
+    let made = HeaderValue::from_bytes(&digits(draw)).expect("digits may stand in a header");
     headers.insert(X_REQUEST_ID, made.clone());
     made
 }
@@ -158,7 +197,7 @@ mod tests {
     fn announced(lines: &[(&'static str, &str)], hop: &Hop<'_>) -> Vec<String> {
         let mut headers = HeaderMap::new();
         lines.iter().for_each(|(name, value)| _ = headers.append(*name, value.parse().unwrap()));
-        announce(&mut headers, hop);
+        announce(&mut headers, hop, &Words::of(hop.peer));
         let mut left: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();

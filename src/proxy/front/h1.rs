@@ -24,6 +24,7 @@ use crate::proxy::h1::body::Body;
 use crate::proxy::h1::body::Framing;
 use crate::proxy::h1::body::Piece;
 use crate::proxy::h1::request::RequestHead;
+use crate::proxy::h1::spare;
 use crate::proxy::h1::write;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::stream::Stream;
@@ -220,6 +221,7 @@ impl Front for H1Front {
         } else {
             self.lay_head(status, &headers, extent)
         }
+        spare::give(headers);
         Ok(())
     }
 

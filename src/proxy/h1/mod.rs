@@ -8,6 +8,7 @@ pub mod body;
 pub mod chunk;
 pub mod request;
 pub mod response;
+pub mod spare;
 pub mod write;
 
 /// Fields of one head, or of one body's trailers: more than any client of ours sends.

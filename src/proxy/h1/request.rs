@@ -20,6 +20,7 @@ use crate::proxy::h1::HEAD_BYTES_MAX;
 use crate::proxy::h1::body::Framing;
 use crate::proxy::h1::has_bare_line_feed;
 use crate::proxy::h1::head_ends;
+use crate::proxy::h1::spare;
 use crate::route::hop_by_hop::connection_tokens;
 use crate::route::raw;
 use crate::route::refusal::Refusal;
@@ -124,7 +125,7 @@ fn read(bytes: Bytes) -> Result<RequestHead, BadHead> {
     }
     let lines = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
     raw::check(target.as_bytes(), lines).map_err(BadHead::Refused)?;
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + ADDED);
+    let mut headers = spare::take(request.headers.len() + ADDED);
     for field in request.headers.iter() {
         let (name, value) = pair(&bytes, field)?;
         headers.append(name, value);

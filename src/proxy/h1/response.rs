@@ -20,6 +20,7 @@ use crate::proxy::h1::has_bare_line_feed;
 use crate::proxy::h1::head_ends;
 use crate::proxy::h1::request::keeps_alive;
 use crate::proxy::h1::request::pair;
+use crate::proxy::h1::spare;
 
 /// A response's head.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub struct ResponseHead {
     /// The length of a body that a HEAD or a 304 speaks of and does not carry stays in the headers.
     pub bytes: usize,
 }
+
+/// Fields that are set on the way: one size of map serves both directions.
+const ADDED: usize = 8;
 
 /// Why bytes are no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +85,7 @@ fn read(bytes: Bytes, method: &Method) -> Result<ResponseHead, BadResponse> {
     let (Some(code), Some(minor)) = (response.code, response.version) else { return Err(BadResponse::Malformed) };
     let status =
         StatusCode::from_u16(code).ok().filter(|status| status.as_u16() < 600).ok_or(BadResponse::Malformed)?;
-    let mut headers = HeaderMap::with_capacity(response.headers.len() + 2);
+    let mut headers = spare::take(response.headers.len() + ADDED);
     for field in response.headers.iter() {
         if field.value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
             return Err(BadResponse::Malformed);
