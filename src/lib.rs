@@ -17,6 +17,7 @@
 //!   route        a request's head: what may pass, which route it is for, what the backend is told
 //! DECISIONS    still pure
 //!   steering     whose place counts, ranking by policy, what is eligible, the pick, the trace
+//!   regional     listeners and their pools compiled, and who of a pool is there at this moment
 //!   config       what was written, what was meant, and every problem on the way
 //!   snapshot     the model compiled: dense ids, prefix tables, zones
 //!   world        a snapshot and the health table made for it
@@ -26,7 +27,7 @@
 //!   runtime      the clock, the published world, the keeper (its one writer), files, what is handed to a successor
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       TCP, TLS, HTTP, HTTPS, DNS and gRPC probes
-//!   proxy        the regional tier: what its requests leave behind, in the access log and in numbers
+//!   proxy        the regional tier: HTTP/1.1 and HTTP/2 from clients to endpoints, logged and counted
 //!   admin        the admin API, on its socket and over HTTP
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
@@ -34,20 +35,17 @@
 //!   cmd          one file for each verb
 //! ```
 //!
-//! `route`, most of `balance`, and [`model::Listener`], [`model::Route`] and [`model::Upstream`] with what belongs to them
-//! are mechanisms of the regional tier, the proxy that is to stand behind the DNS tier. They are whole and tested, but no
-//! configuration names them and no socket leads to them yet: of `balance` today's program uses `key` and `rendezvous`.
-//!
-//! Four flows:
+//! Five flows:
 //!
 //! ```text
 //! query    server -> responder -> dns::query -> zone::find -> steering::decide -> dns::writer -> server
 //! health   health::schedule -> prober -> keeper -> Belief::after -> HealthTable -> World
+//! request  proxy::accept -> proxy::decide -> route::plan -> proxy::upstream (balance) -> proxy::relay -> balance::live
 //! config   files -> Spec -> check -> Model -> Snapshot -> keeper -> World
 //! explain  cmd or admin -> responder's own client and steering::decide, with a tracer that keeps what it is told
 //! ```
 //!
-//! A query loads the [`world::World`] once, decides on it and lets it go. Snapshot and health table are published
+//! A query or a request loads the [`world::World`] once, decides on it and lets it go. Snapshot and health table are published
 //! together in one swap, so they always agree. The keeper is the only writer. The pure layers take the time and the
 //! random draw as arguments, so the same seed gives the same run.
 

@@ -9,7 +9,7 @@
 //! exist to make the choice cheap among thousands of backends at millions of packets a second, and pay with uneven shares or
 //! with clients that move for no reason. Among the few members of a DNS pool the exact method is as fast.
 //!
-//! The rest is of the regional tier, to which no configuration and no socket leads yet. Its proxies come in by two doors.
+//! The rest is of the regional tier, whose proxies come in by two doors.
 //! [`standing`] is made whenever something changes: from beliefs and orders, each endpoint's [`breaker`] under the law of
 //! [`ejection`], [`mod@panic`], [`tiers`] of backups and [`slow_start`]. Each request then asks it for a place in the pool,
 //! which a [`balancer`] finds by the pool's method; [`sticky`] goes before, [`retry_budget`] and [`rate`] bound what comes

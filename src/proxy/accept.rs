@@ -64,8 +64,6 @@ async fn begin(
     mut socket: TcpStream,
     peer: SocketAddr,
 ) -> Option<Begun> {
-    // Heads and the ends of bodies must not wait for each other.
-    _ = socket.set_nodelay(true);
     // A call that only PROXY protocol needs.
     let local = match door.front.listener.proxy_protocol_to {
         None => door.front.listener.bind,

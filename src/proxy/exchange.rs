@@ -695,8 +695,9 @@ impl Request<'_> {
     /// The head that the client sees.
     fn edit(&self, attempt: &Attempt<'_>, answer: &mut Answer, goes_raw: bool) {
         let protocol = answer.headers.get(header::UPGRADE).filter(|_| goes_raw).cloned();
-        hop_by_hop::strip(&mut answer.headers);
-        answer.headers.remove(header::TE);
+        if hop_by_hop::strip(&mut answer.headers) {
+            answer.headers.remove(header::TE);
+        }
         protocol.into_iter().for_each(|protocol| _ = answer.headers.insert(header::UPGRADE, protocol));
         let front = &self.client.door.front;
         let values = values(self.known, front.scheme);

@@ -1,4 +1,18 @@
 //! The regional tier: listeners that send each request to an endpoint of a pool.
+//!
+//! **One thread, one runtime, for each core** ([`worker`], [`core`]): a connection stays where it was accepted, with connections to
+//! endpoints, balancers and counters of that core; what cores share are a few counts, breakers and those who wait. The
+//! [`service`] opens and closes listeners as configurations come. Nothing here decides whom a request is for (`route`), who of a
+//! pool is there (`regional`, `balance`) or what is believed (`health`): it asks, and tells how it went.
+//!
+//! **What becomes of a connection**: [`accept`] hears for whom it speaks, ends TLS and finds out which version is spoken;
+//! [`h1_connection`] or [`h2_connection`] takes requests from it; [`exchange`] serves each. There a request is decided on
+//! ([`decide`]), sent ([`upstream`], [`back`]) and its bodies go both ways at once ([`relay`], [`front`]), with no more of them in
+//! memory than the slower side leaves there. What is left is a [`record`] for the log and numbers for the metrics.
+//!
+//! **A codec of our own** for HTTP/1.1 ([`h1`]), since what stands in front of others must see the bytes, and the `h2` crate for
+//! HTTP/2. Not pingora (its server owns signals and runtimes, its listeners are fixed once started), not hyper's client (one
+//! connection of HTTP/2 to a host, and it hides which endpoint answered). HTTP/3 is not spoken.
 
 pub mod accept;
 pub mod access_line;

@@ -39,13 +39,20 @@ pub type Descriptors = (Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>);
 pub struct Proxy {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    sockets: HashMap<SocketAddr, Sockets>,
+    sockets: HashMap<Place, Sockets>,
     served: Vec<Served>,
 }
 
 struct Worker {
     commands: mpsc::UnboundedSender<Command>,
     thread: JoinHandle<()>,
+}
+
+/// An address; of those with port 0 each listener has one of its own.
+type Place = (SocketAddr, Option<String>);
+
+fn place(bind: SocketAddr, name: &str) -> Place {
+    (bind, (bind.port() == 0).then(|| name.to_owned()))
 }
 
 /// The sockets of one address, one for each worker.
@@ -66,7 +73,7 @@ struct Served {
 
 /// All that a configuration needs, had.
 pub struct Prepared {
-    sockets: HashMap<SocketAddr, Sockets>,
+    sockets: HashMap<Place, Sockets>,
     listeners: Vec<Served>,
     tls: HashMap<Arc<str>, Arc<ClientTls>>,
 }
@@ -93,7 +100,9 @@ impl Proxy {
         for listener in &model.listeners {
             let Protocol::Http(http) = &listener.protocol else { continue };
             match self.sockets_for(listener, given) {
-                Ok(sockets) => prepared.sockets.extend(sockets.map(|sockets| (listener.bind, sockets))),
+                Ok(sockets) => {
+                    prepared.sockets.extend(sockets.map(|sockets| (place(listener.bind, &listener.name), sockets)))
+                }
                 Err(problem) => problems.push(problem),
             }
             let files: Vec<&TlsFiles> = http.tls.iter().filter_map(|at| model.tls.get(*at)).collect();
@@ -116,7 +125,7 @@ impl Proxy {
 
     /// Sockets that are not open yet.
     fn sockets_for(&self, listener: &Listener, given: &mut Given) -> Result<Option<Sockets>, Problem> {
-        if self.sockets.contains_key(&listener.bind) {
+        if self.sockets.contains_key(&place(listener.bind, &listener.name)) {
             return Ok(None);
         }
         let what = format!("listener {}", listener.name);
@@ -160,7 +169,7 @@ impl Proxy {
             }
         }
         self.served = served;
-        self.sockets.retain(|bind, _| self.served.iter().any(|served| served.bind == *bind));
+        self.sockets.retain(|at, _| self.served.iter().any(|served| served.place() == *at));
         Ok(())
     }
 
@@ -175,7 +184,7 @@ impl Proxy {
 
     /// Every socket has a worker, and every worker one.
     fn open(&self, served: &Served) -> io::Result<()> {
-        let Some(sockets) = self.sockets.get(&served.bind) else { return Ok(()) };
+        let Some(sockets) = self.sockets.get(&served.place()) else { return Ok(()) };
         for at in 0..sockets.list.len().max(self.workers.len()) {
             let socket = sockets.list[at % sockets.list.len()].try_clone()?;
             let (name, tls, proxies) = (served.name.clone(), served.tls.clone(), served.proxies.clone());
@@ -194,7 +203,7 @@ impl Proxy {
 
     /// Each listener by name, with its real address.
     pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        let real = |served: &Served| self.sockets.get(&served.bind).map_or(served.bind, |sockets| sockets.address);
+        let real = |served: &Served| self.sockets.get(&served.place()).map_or(served.bind, |sockets| sockets.address);
         self.served.iter().map(|served| (served.name.clone(), real(served))).collect()
     }
 
@@ -205,8 +214,8 @@ impl Proxy {
     pub fn descriptors(&self) -> io::Result<Descriptors> {
         let all = self.sockets.values().flat_map(|sockets| &sockets.list);
         let copies = all.map(|socket| socket.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
-        let ports =
-            self.sockets.iter().filter(|(bind, _)| bind.port() == 0).map(|(bind, sockets)| (*bind, sockets.address));
+        let any = self.sockets.iter().filter(|((bind, _), _)| bind.port() == 0);
+        let ports = any.map(|((bind, _), sockets)| (*bind, sockets.address));
         Ok((copies, ports.collect()))
     }
 
@@ -258,6 +267,10 @@ impl Served {
             tls,
             drain: listener.drain_timeout,
         }
+    }
+
+    fn place(&self) -> Place {
+        place(self.bind, &self.name)
     }
 
     /// Whether what is open serves it as well: all the rest comes with the snapshot.

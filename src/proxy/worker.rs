@@ -117,6 +117,8 @@ impl Worker {
     }
 
     fn open(&mut self, listening: Listening, socket: TcpListener) {
+        // Heads and the ends of bodies must not wait for each other; those that are accepted inherit it.
+        _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
         let socket = match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::error!("listener {}: its socket cannot be used: {error}", listening.name),

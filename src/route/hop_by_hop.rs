@@ -41,10 +41,11 @@ pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<It
 }
 
 /// Takes them out of a head that goes to the next hop. Allocates only when `Connection` names something.
-pub fn strip(headers: &mut HeaderMap) {
+/// Whether there were any.
+pub fn strip(headers: &mut HeaderMap) -> bool {
     // To look at the names once is cheaper than to look for eight that are hardly ever there.
     if !headers.keys().any(is_hop_by_hop) {
-        return;
+        return false;
     }
     let named: Vec<HeaderName> = connection_tokens(headers)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
@@ -56,6 +57,7 @@ pub fn strip(headers: &mut HeaderMap) {
     if wants_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+    true
 }
 
 /// Takes out headers with `_` in their names, where the listener drops them.

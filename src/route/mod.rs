@@ -6,7 +6,7 @@
 //! [`hop_by_hop`], [`edits`] and [`rewrite`] make the head that the backend sees; [`expires`] and [`edits`] the one that the
 //! client sees. [`plan`] is all that a route does, compiled. Nothing here knows endpoints; see `balance`.
 //!
-//! Of the regional tier: no configuration and no socket leads here yet.
+//! [`crate::proxy::decide`] goes through all of it for each request.
 
 pub mod head;
 pub mod host;

@@ -7,6 +7,7 @@ mod kit;
 mod bodies;
 mod deadlines;
 mod desync;
+mod example;
 mod exchange;
 mod floods;
 mod floods_h2;
