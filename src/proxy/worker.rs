@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::net::TcpListener as Socket;
+use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -119,7 +122,7 @@ impl Worker {
     fn open(&mut self, listening: Listening, socket: TcpListener) {
         // Heads and the ends of bodies must not wait for each other; those that are accepted inherit it.
         _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
-        let socket = match tokio::net::TcpListener::from_std(socket) {
+        let socket = match Socket::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::error!("listener {}: its socket cannot be used: {error}", listening.name),
         };
@@ -151,16 +154,8 @@ impl Worker {
     }
 }
 
-async fn accept(core: Rc<Core>, listening: Rc<Listening>, socket: tokio::net::TcpListener, connections: Connections) {
-    let mut left = pin!(listening.left());
-    loop {
-        // Those that wait when we leave are served, too: closing the socket would reset them.
-        let accepted = poll_fn(|cx| match (socket.poll_accept(cx), left.as_mut().poll(cx)) {
-            (Poll::Ready(accepted), _) => Poll::Ready(Some(accepted)),
-            (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
-        });
-        let Some(accepted) = accepted.await else { return };
+async fn accept(core: Rc<Core>, listening: Rc<Listening>, socket: Socket, connections: Connections) {
+    while let Some(accepted) = next(&socket, &listening).await {
         match accepted {
             Ok((stream, peer)) => {
                 let serving = accept::serve(core.clone(), listening.clone(), stream, peer);
@@ -174,6 +169,16 @@ async fn accept(core: Rc<Core>, listening: Rc<Listening>, socket: tokio::net::Tc
             }
         }
     }
+}
+
+/// The next connection; none once we leave. Those that wait then are served, too: closing the socket would reset them.
+async fn next(socket: &Socket, listening: &Listening) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let mut left = pin!(listening.left());
+    poll_fn(|cx| match socket.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// What happens by the clock: deadlines, lines of the log, connections that have waited too long.
@@ -194,5 +199,22 @@ async fn sweep(core: Rc<Core>, connections: Connections) {
                 core.shared.tick(now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_that_wait_when_we_leave_are_taken_all() {
+        let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let listening = Listening::new("edge".to_owned(), None, Proxies::of(&[]));
+        let address = socket.local_addr().unwrap();
+        let _waiting = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        listening.leave();
+        assert!(next(&socket, &listening).await.is_some_and(|accepted| accepted.is_ok()));
+        assert!(next(&socket, &listening).await.is_some_and(|accepted| accepted.is_ok()));
+        assert!(next(&socket, &listening).await.is_none());
     }
 }
