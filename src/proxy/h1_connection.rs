@@ -21,7 +21,6 @@ use crate::proxy::core::Core;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::exchange;
 use crate::proxy::front::Front;
-use crate::proxy::front::h1;
 use crate::proxy::front::h1::H1Front;
 use crate::proxy::h1::request;
 use crate::proxy::h1::request::BadHead;
@@ -86,12 +85,16 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
         // On the heap: a connection that waits for its next request shall be small.
         Box::pin(exchange::serve(&core, &view, &client, asked, &mut front, &deadline)).await;
         if !front.is_ready_for_next() {
-            Box::pin(close(&mut front, &deadline)).await;
+            // To say that nothing more comes would make a body that its end delimits look whole.
+            if !front.was_aborted {
+                Box::pin(close(&mut front, &deadline)).await;
+            }
             return;
         }
     }
     // The client has gone, or has been quiet for too long: nothing is owed to it.
-    _ = h1::shutdown(&mut front.stream).await;
+    deadline.within(LINGER);
+    shut_down(&mut front, &deadline).await;
 }
 
 fn asked(head: RequestHead, began: Moment, now: Moment) -> Asked {
@@ -198,6 +201,15 @@ async fn refuse(
     }
 }
 
+/// Says that nothing more comes; whether that was said in time. A client that does not read takes no end of TLS.
+async fn shut_down(front: &mut H1Front, deadline: &Deadline) -> bool {
+    let ended = poll_fn(|cx| match Pin::new(&mut front.stream).poll_shutdown(cx) {
+        Poll::Pending => deadline.poll_due(cx).map(|()| false),
+        Poll::Ready(ended) => Poll::Ready(ended.is_ok()),
+    });
+    ended.await
+}
+
 /// Ends a connection so that the client hears all that was said to it.
 async fn close(front: &mut H1Front, deadline: &Deadline) {
     // All that it sent was read: closing loses nothing.
@@ -205,11 +217,7 @@ async fn close(front: &mut H1Front, deadline: &Deadline) {
         return;
     }
     deadline.within(LINGER);
-    let ended = poll_fn(|cx| match Pin::new(&mut front.stream).poll_shutdown(cx) {
-        Poll::Pending => deadline.poll_due(cx).map(|()| false),
-        Poll::Ready(ended) => Poll::Ready(ended.is_ok()),
-    });
-    if !ended.await || front.has_ended() || front.was_aborted {
+    if !shut_down(front, deadline).await || front.has_ended() {
         return;
     }
     let mut left = LINGER_BYTES_MAX;

@@ -203,3 +203,13 @@ fn a_route_s_timeout_is_a_504() {
     let edge = Setup::before(&origin).routes("{ pool = \"origin\", timeout = \"300ms\", retries = 0 }").start();
     assert_eq!(ask(edge.address, get("/")).unwrap().status, 504);
 }
+
+#[test]
+fn a_body_that_the_connection_s_end_ends_does_not_look_whole_when_it_is_cut_off() {
+    let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let origin = Origin::start(move |_| vec![raw(half), Step::Wait(Duration::from_millis(50)), Step::Close]);
+    let edge = Setup::before(&origin).routes("{ pool = \"origin\", retries = 0 }").start();
+    let mut client = Client::connect(edge.address);
+    let said = client.send("GET / HTTP/1.0\r\nHost: www.example.com\r\n\r\n").response();
+    assert!(said.as_ref().is_err_and(|why| why.contains("reset")), "{said:?}");
+}

@@ -1,6 +1,5 @@
 //! A client over HTTP/1.1: one request after the other.
 
-use std::io;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -269,9 +268,4 @@ impl Front for H1Front {
     fn bytes_out(&self) -> u64 {
         self.outbox.total() - self.bytes_before
     }
-}
-
-/// Says that nothing more comes.
-pub async fn shutdown(stream: &mut Stream) -> io::Result<()> {
-    std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await
 }
