@@ -457,7 +457,7 @@ impl Request<'_> {
         ready.map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
         let (response, stream) =
             sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
-        Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, outgoing.upgrade.clone(), open))))
+        Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, outgoing, open))))
     }
 
     /// What comes of it, unless the client goes or the deadline passes.

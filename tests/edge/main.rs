@@ -14,6 +14,7 @@ mod floods_h2;
 mod framing;
 mod grpc;
 mod headers;
+mod h2_origins;
 mod hosts;
 mod http2;
 mod neighbours;

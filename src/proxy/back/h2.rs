@@ -31,6 +31,8 @@ use crate::proxy::upstream::h2_connections::Streams;
 pub struct H2Back {
     outbox: H2Outbox,
     response: ResponseFuture,
+    is_head: bool,
+    /// Of a response with a body.
     receiver: Option<RecvStream>,
     trailers: Option<HeaderMap>,
     /// What an extended CONNECT asked for: a 200 to it is what 101 is in HTTP/1.1.
@@ -45,15 +47,16 @@ impl H2Back {
         response: ResponseFuture,
         sender: SendStream<Bytes>,
         has_ended: bool,
-        upgrade: Option<String>,
+        request: &Outgoing,
         open: Rc<Streams>,
     ) -> Self {
         H2Back {
             outbox: H2Outbox::new(sender, has_ended),
             response,
+            is_head: request.method == Method::HEAD,
             receiver: None,
             trailers: None,
-            upgrade,
+            upgrade: request.upgrade.clone(),
             _open: open,
         }
     }
@@ -104,12 +107,18 @@ impl H2Back {
         }
         let extent =
             match parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()) {
-                _ if receiver.is_end_stream() => Extent::None,
+                _ if receiver.is_end_stream() || self.has_no_body(parts.status) => Extent::None,
                 Some(length) => Extent::Length(length),
                 None => Extent::Open,
             };
-        self.receiver = Some(receiver);
+        // What came where nothing may come would be the next response to a client of HTTP/1.1.
+        self.receiver = (!self.has_no_body(parts.status)).then_some(receiver);
         Poll::Ready(Ok(Answer { status: parts.status, headers: parts.headers, extent }))
+    }
+
+    /// RFC 9110 section 6.4.1.
+    fn has_no_body(&self, status: StatusCode) -> bool {
+        self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
     /// A piece of the response's body; nothing at its end.
@@ -124,9 +133,7 @@ impl H2Back {
                         return Poll::Ready(Ok(Some(data)));
                     }
                 }
-                Some(Err(error)) if error.reason() == Some(h2::Reason::NO_ERROR) && error.is_reset() => {
-                    return Poll::Ready(Ok(None));
-                }
+                // Whatever the reason: of a stream that ended before it was reset there is no error (RFC 9113 section 8.1).
                 Some(Err(error)) => return Poll::Ready(Err(BackFault::of_h2(error))),
                 None => break,
             }

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod edge;
 pub mod h2;
+pub mod h2_origin;
 pub mod origin;
 pub mod peers;
 pub mod refused;
