@@ -55,6 +55,8 @@ pub struct Upload {
     interim: u32,
     /// What the client said would come after the body.
     declared: Option<HeaderMap>,
+    /// What came.
+    trailers: Option<HeaderMap>,
     listener: Arc<Listener>,
 }
 
@@ -77,6 +79,7 @@ impl Upload {
             bytes: 0,
             bytes_max: bytes_max.unwrap_or(u64::MAX),
             declared,
+            trailers: None,
             listener,
             has_body,
             interim: 0,
@@ -175,13 +178,14 @@ impl Upload {
 
     /// The body is over; its trailers go on, if they may.
     fn finish(&mut self, front: &mut impl Front, back: &mut Back) -> Result<(), Fault> {
-        let trailers = front.body_trailers();
-        if let Some(trailers) = &trailers {
+        if let Some(trailers) = front.body_trailers() {
             let none = HeaderMap::new();
-            let checked = trailers::check(self.declared.as_ref().unwrap_or(&none), trailers, self.listener.trailers());
+            let checked = trailers::check(self.declared.as_ref().unwrap_or(&none), &trailers, self.listener.trailers());
             checked.map_err(|refusal| Fault::Front(FrontFault::Trailers(refusal)))?;
+            // Another attempt needs them, too.
+            self.trailers = Some(trailers);
         }
-        back.finish(trailers.as_ref());
+        back.finish(self.trailers.as_ref());
         self.state = State::Flushing;
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::kit::client::ask;
 use crate::kit::edge::Setup;
 use crate::kit::only_for_rhumb;
 use crate::kit::origin::Origin;
+use crate::kit::origin::Step;
 use crate::kit::origin::chunked;
 
 fn with_trailer(head: &str, trailers: &str) -> String {
@@ -99,4 +100,19 @@ fn trailers_of_responses_pass_to_who_wants_them() {
     assert_eq!(found, [("x-sum".to_owned(), "7")]);
     let said = ask(edge.address, "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n").unwrap();
     assert_eq!((said.text().as_str(), said.trailers.len()), ("hello", 0), "not asked for");
+}
+
+#[test]
+fn trailers_arrive_with_a_request_that_is_sent_again() {
+    if only_for_rhumb() {
+        return;
+    }
+    let (bad, good) = (Origin::start(|_| vec![Step::Body, Step::Reset]), Origin::plain());
+    let edge = Setup::to(&[bad.address, good.address]).listener("trailers = [\"x-checksum\"]").start();
+    for n in 1..=2 {
+        let request = with_trailer("Trailer: X-Checksum\r\n", "X-Checksum: 7").replace("POST", "PUT");
+        assert_eq!(ask(edge.address, request).unwrap().status, 200);
+        let taken = good.last();
+        assert_eq!(String::from_utf8_lossy(&taken.trailers).to_ascii_lowercase(), "x-checksum: 7\r\n", "{n}");
+    }
 }
