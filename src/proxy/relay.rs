@@ -44,6 +44,8 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Upload {
     state: State,
+    /// Nothing moves because the client sends nothing; else the endpoint takes nothing.
+    waits_for_front: bool,
     /// All of it so far, while it is short enough to be sent again. A copy: pieces hold on to more than their bytes.
     kept: Option<Vec<u8>>,
     /// What an attempt before this one has sent already.
@@ -74,6 +76,7 @@ impl Upload {
     pub fn new(has_body: bool, bytes_max: Option<u64>, declared: Option<HeaderMap>, listener: Arc<Listener>) -> Self {
         Upload {
             state: if has_body { State::Going } else { State::Flushing },
+            waits_for_front: false,
             kept: Some(Vec::new()),
             again: Bytes::new(),
             bytes: 0,
@@ -131,6 +134,7 @@ impl Upload {
         moved: &mut bool,
     ) -> Poll<Result<(), Fault>> {
         loop {
+            self.waits_for_front = false;
             match self.state {
                 State::Over | State::Refused => return Poll::Ready(Ok(())),
                 State::Flushing => match back.poll_flush(cx) {
@@ -158,6 +162,7 @@ impl Upload {
                                 self.state = State::Refused;
                                 continue;
                             }
+                            self.waits_for_front = true;
                             return Poll::Pending;
                         }
                         Poll::Ready(Err(fault)) => return Poll::Ready(Err(Fault::Front(fault))),
@@ -254,8 +259,7 @@ pub fn poll_head(
         return Poll::Ready(Err(Fault::Front(FrontFault::gone())));
     }
     if deadline.poll_due(cx).is_ready() {
-        let waits_for_client = upload.state == State::Going && !front.is_body_over();
-        return Poll::Ready(Err(if waits_for_client { Fault::FrontTimeout } else { Fault::BackTimeout }));
+        return Poll::Ready(Err(if upload.waits_for_front { Fault::FrontTimeout } else { Fault::BackTimeout }));
     }
     Poll::Pending
 }

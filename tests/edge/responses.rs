@@ -213,3 +213,17 @@ fn a_body_that_the_connection_s_end_ends_does_not_look_whole_when_it_is_cut_off(
     let said = client.send("GET / HTTP/1.0\r\nHost: www.example.com\r\n\r\n").response();
     assert!(said.as_ref().is_err_and(|why| why.contains("reset")), "{said:?}");
 }
+
+#[test]
+fn an_endpoint_that_does_not_read_a_body_is_to_blame_for_it() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = Origin::start(|_| vec![Step::Silence, Step::Body]);
+    let edge = Setup { body: Some(Duration::from_millis(500)), ..Setup::before(&origin) }.start();
+    let mut client = Client::connect(edge.address);
+    client.send("POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 33554432\r\n\r\n");
+    client.send(vec![b'a'; 32 << 20]);
+    let said = client.response();
+    assert!(said.as_ref().is_ok_and(|said| said.status == 504), "{said:?}");
+}
