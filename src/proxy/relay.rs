@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header;
 
 use crate::proxy::back::Answer;
 use crate::proxy::back::Back;
@@ -19,6 +20,7 @@ use crate::proxy::deadline::Deadline;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
 use crate::regional::front::Front as Listener;
+use crate::route::hop_by_hop;
 use crate::route::trailers;
 
 /// A body up to this is kept while its request might be sent again.
@@ -245,7 +247,9 @@ pub fn poll_head(
                 if upload.interim > INTERIM_MAX {
                     return Poll::Ready(Err(Fault::Back(BackFault::Malformed)));
                 }
-                front.inform(answer.status, answer.headers);
+                let mut headers = answer.headers;
+                hop_by_hop::strip(&mut headers);
+                front.inform(answer.status, headers);
                 if let Poll::Ready(Err(fault)) = front.poll_flush(cx) {
                     return Poll::Ready(Err(Fault::Front(fault)));
                 }
@@ -307,16 +311,25 @@ impl Download {
                     // The last piece and the end leave together.
                     self.is_finished = back.is_body_over();
                     if self.is_finished {
-                        front.finish(back.trailers());
+                        front.finish(passing(back.trailers()));
                     }
                 }
                 Poll::Ready(Ok(None)) => {
-                    front.finish(back.trailers());
+                    front.finish(passing(back.trailers()));
                     self.is_finished = true;
                 }
             }
         }
     }
+}
+
+/// A response's trailers, without what decides anything: a client that merges them into the head must not be led by them.
+fn passing(trailers: Option<HeaderMap>) -> Option<HeaderMap> {
+    trailers.map(|mut trailers| {
+        hop_by_hop::strip(&mut trailers);
+        [header::TE, header::CONTENT_LENGTH, header::HOST].iter().for_each(|name| _ = trailers.remove(name));
+        trailers
+    })
 }
 
 /// Until the response is with the client; a tunnel until both directions are over.

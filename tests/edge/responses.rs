@@ -227,3 +227,15 @@ fn an_endpoint_that_does_not_read_a_body_is_to_blame_for_it() {
     let said = client.response();
     assert!(said.as_ref().is_ok_and(|said| said.status == 504), "{said:?}");
 }
+
+#[test]
+fn interim_heads_are_for_one_hop_as_all_heads_are() {
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nConnection: X-Secret\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nLink: </a>\r\n\r\n";
+    let origin = Origin::start(move |_| [vec![raw(hints)], fixed(200, "final")].concat());
+    let edge = Setup::before(&origin).start();
+    let mut client = Client::connect(edge.address);
+    let said = client.send(get("/")).head().unwrap();
+    assert_eq!((said.status, said.headers.len(), said.header("link")), (103, 1, Some("</a>")), "{said:?}");
+    assert_eq!(client.response().unwrap().text(), "final");
+}
