@@ -5,6 +5,8 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::proxy::asked::grpc_status;
@@ -12,6 +14,9 @@ use crate::proxy::back::Extent;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
+
+/// So much of a body that is there already is read over, to keep a connection. A form's.
+const READ_OVER_MAX: usize = 64 * 1024;
 
 /// A response of our own.
 #[derive(Debug)]
@@ -82,15 +87,32 @@ impl Reply {
             0 => Extent::None,
             length => Extent::Length(length as u64),
         };
+        // Nobody reads the rest of the request: what follows on the connection would be lost with it.
+        if !std::future::poll_fn(|cx| Poll::Ready(has_come(front, cx))).await {
+            front.distrust();
+        }
         front.begin(self.status, self.headers, extent, false)?;
         if !self.body.is_empty() && front.takes_body() {
             front.push(self.body.into());
         }
         front.finish(None);
         std::future::poll_fn(|cx| match front.poll_flush(cx) {
-            std::task::Poll::Pending => deadline.poll_due(cx).map(|()| Err(FrontFault::gone())),
+            Poll::Pending => deadline.poll_due(cx).map(|()| Err(FrontFault::gone())),
             done => done,
         })
         .await
     }
+}
+
+/// Whether all of a request's body is there, or was not too much to be read over.
+fn has_come<F: Front>(front: &mut F, cx: &mut Context<'_>) -> bool {
+    let mut left = READ_OVER_MAX;
+    while !front.is_body_over() && left > 0 {
+        match front.poll_body(cx) {
+            Poll::Ready(Ok(Some(data))) => left = left.saturating_sub(data.len()),
+            Poll::Ready(Ok(None)) => {}
+            Poll::Ready(Err(_)) | Poll::Pending => return false,
+        }
+    }
+    front.is_body_over()
 }

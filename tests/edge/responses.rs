@@ -239,3 +239,18 @@ fn interim_heads_are_for_one_hop_as_all_heads_are() {
     assert_eq!((said.status, said.headers.len(), said.header("link")), (103, 1, Some("</a>")), "{said:?}");
     assert_eq!(client.response().unwrap().text(), "final");
 }
+
+#[test]
+fn who_is_answered_before_its_body_is_read_is_told_that_the_connection_ends() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = Origin::plain();
+    let edge = Setup::before(&origin).routes("{ path = \"/none\", respond = { status = 403 } }").start();
+    let head = "POST /none HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 5\r\n\r\n";
+    let said = Client::connect(edge.address).send(head).response().unwrap();
+    assert!(said.status == 403 && said.says_close(), "{said:?}");
+    let mut client = Client::connect(edge.address);
+    assert!(!client.send(head.to_owned() + "hello").response().unwrap().says_close(), "all of it was there");
+    assert_eq!(client.send(get("/none")).response().unwrap().status, 403);
+}
