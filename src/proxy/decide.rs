@@ -183,6 +183,7 @@ pub fn decide(
         headers,
         extent: asked.extent,
         upgrade,
+        is_extended_connect: asked.protocol.is_some(),
         says_empty: matches!(asked.method, Method::POST | Method::PUT | Method::PATCH),
     };
     Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key, declared }))

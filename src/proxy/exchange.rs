@@ -624,6 +624,11 @@ impl Request<'_> {
     ) -> Option<Reply> {
         let asked = outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
         let goes_raw = match switched(asked, answer.status, &answer.headers) {
+            // A 200 would be the yes that the endpoint did not give (RFC 8441 section 5).
+            Switch::Stays if outgoing.is_extended_connect && answer.status.is_success() => {
+                story.upstream_failed(attempt.pool, &BackFault::Malformed);
+                return Some(Reply::of(StatusCode::BAD_GATEWAY));
+            }
             Switch::Stays => false,
             Switch::Agreed if is_answered(outgoing, &back, &mut answer) => true,
             Switch::Agreed | Switch::Wrong => {

@@ -31,6 +31,8 @@ pub struct Outgoing {
     pub extent: Extent,
     /// What it wants to go on with.
     pub upgrade: Option<String>,
+    /// The client asked for that by an extended CONNECT of HTTP/2.
+    pub is_extended_connect: bool,
     /// Its method usually has a body, so that the absence of one is told (RFC 9110 section 8.6).
     pub says_empty: bool,
 }

@@ -212,3 +212,19 @@ fn many_at_once() {
         }
     });
 }
+
+/// Over HTTP/2 a 200 is the yes.
+#[test]
+fn an_endpoint_over_http_1_that_stays_http_has_not_agreed() {
+    if peer().is_some() {
+        return;
+    }
+    let origin = Origin::plain();
+    let edge = Setup::before(&origin).start();
+    let mut client = crate::kit::h2::H2::connect(edge.address);
+    let [_, scheme, authority, path] = crate::kit::h2::get("/chat");
+    let fields = [(":method", "CONNECT"), (":protocol", "websocket"), scheme, authority, path];
+    let head = crate::kit::h2::block(&[&fields[..], &[("sec-websocket-version", "13")]].concat());
+    client.send(&crate::kit::h2::Frame::new(crate::kit::h2::HEADERS, crate::kit::h2::END_HEADERS, 1, head));
+    assert_eq!(client.fate(1), crate::kit::h2::Fate::Status(502));
+}
