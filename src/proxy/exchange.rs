@@ -24,6 +24,7 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header;
+use tokio::sync::SemaphorePermit;
 
 use crate::balance::ask::TRIES_MAX;
 use crate::balance::breaker::Outcome;
@@ -594,7 +595,7 @@ enum Opened {
 /// Makes a connection. Of HTTP/2 one at a time is made to an endpoint, and whoever waited for it shares it.
 async fn connect(endpoint: &Rc<Endpoint>, before: Option<Header>) -> Result<Opened, BackFault> {
     let may_share = before.is_none() && endpoint.way.speaks != Speaks::Http1;
-    let _turn = if may_share { endpoint.opening.acquire().await.ok() } else { None };
+    let _turn = if may_share && endpoint.speaks_h2.get() != Some(false) { Some(turn(endpoint).await?) } else { None };
     if may_share && let Some((sender, open)) = endpoint.connections.with_room() {
         return Ok(Opened::H2(sender, open));
     }
@@ -605,8 +606,14 @@ async fn connect(endpoint: &Rc<Endpoint>, before: Option<Header>) -> Result<Open
     if !connected.is_h2 {
         return Ok(Opened::H1(connected.stream));
     }
-    let (sender, open) = endpoint.connections.begin(connected.stream).await.map_err(BackFault::of_h2)?;
+    let (sender, open) = endpoint.connections.begin(connected.stream, may_share).await.map_err(BackFault::of_h2)?;
     Ok(Opened::H2(sender, open))
+}
+
+/// The right to make a connection to an endpoint. Where those before us all wait in vain, so would we.
+async fn turn(endpoint: &Endpoint) -> Result<SemaphorePermit<'_>, BackFault> {
+    let turn = tokio::time::timeout(endpoint.way.patience, endpoint.opening.acquire()).await;
+    turn.map_err(|_| BackFault::ConnectTimeout)?.map_err(|_| BackFault::Closed)
 }
 
 impl Request<'_> {

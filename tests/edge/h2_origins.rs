@@ -2,8 +2,11 @@
 
 use h2::Reason;
 
+use crate::common::poll;
 use crate::kit::Findings;
+use crate::kit::PATIENCE;
 use crate::kit::client::Client;
+use crate::kit::client::ask;
 use crate::kit::client::get;
 use crate::kit::edge::Setup;
 use crate::kit::h2_origin::End;
@@ -59,4 +62,19 @@ fn a_response_that_is_taken_back_does_not_look_whole() {
         findings.expect(case, is_told, || format!("{said:?}"));
     }
     findings.end();
+}
+
+#[test]
+fn a_connection_that_speaks_for_one_client_ends_with_its_request() {
+    if only_for_rhumb() {
+        return;
+    }
+    // PROXY v2 of IPv4.
+    let origin = H2Origin::start(28, |_, path| says(200, path));
+    let edge = before(&origin).listener("proxy_protocol = { send = \"v2\" }").start();
+    for n in 1..=3 {
+        assert_eq!(ask(edge.address, get("/a")).unwrap().text(), "/a");
+        assert_eq!(origin.connections(), n, "one for each");
+    }
+    assert!(poll(PATIENCE, || origin.ended() == 3), "{} of 3 have ended", origin.ended());
 }

@@ -64,11 +64,12 @@ impl Connections {
         self.list.borrow().len()
     }
 
-    /// Begins HTTP/2 on a stream; its frames are driven by a task of their own until it ends.
+    /// Begins HTTP/2 on a stream; its frames are driven by a task of their own until it ends. One that speaks for one client is not
+    /// shared: it ends with its request.
     ///
     /// # Errors
     /// When the preface cannot be sent.
-    pub async fn begin(&self, stream: Stream) -> Result<(SendRequest<Bytes>, Rc<Streams>), h2::Error> {
+    pub async fn begin(&self, stream: Stream, is_shared: bool) -> Result<(SendRequest<Bytes>, Rc<Streams>), h2::Error> {
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
@@ -86,7 +87,9 @@ impl Connections {
             _ = connection.await;
             over.set(true);
         });
-        self.list.borrow_mut().push(Connection { sender: sender.clone(), open: open.clone(), is_over });
+        if is_shared {
+            self.list.borrow_mut().push(Connection { sender: sender.clone(), open: open.clone(), is_over });
+        }
         Ok((sender, open))
     }
 
