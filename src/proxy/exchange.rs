@@ -412,7 +412,12 @@ impl Request<'_> {
                     is_fresh = true;
                     upload.again();
                 }
-                Err(fault) => return Err(Failed { fault, has_begun: back.may_have_begun() }),
+                Err(fault) => {
+                    if let (Fault::BackTimeout, Back::H2(back)) = (&fault, &back) {
+                        back.doubt();
+                    }
+                    return Err(Failed { fault, has_begun: back.may_have_begun() });
+                }
             }
         }
     }

@@ -78,3 +78,29 @@ fn a_connection_that_speaks_for_one_client_ends_with_its_request() {
     }
     assert!(poll(PATIENCE, || origin.ended() == 3), "{} of 3 have ended", origin.ended());
 }
+
+#[test]
+fn a_connection_on_which_nothing_comes_back_gets_no_more_requests() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = H2Origin::start(0, |number, path| match (number, path) {
+        (0, "/lost") => Says { end: End::Silence, ..says(200, "") },
+        _ => says(200, format!("{number}")),
+    });
+    let edge = before(&origin).routes("{ pool = \"origin\", timeout = \"300ms\", retries = 0 }").start();
+    assert_eq!(ask(edge.address, get("/a")).unwrap().text(), "0");
+    assert_eq!(ask(edge.address, get("/lost")).unwrap().status, 504);
+    assert_eq!(ask(edge.address, get("/b")).unwrap().text(), "1", "another connection");
+}
+
+#[test]
+fn a_connection_without_requests_ends_after_the_pool_s_idle_timeout() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = H2Origin::start(0, |_, path| says(200, path));
+    let edge = Setup { pool: "idle_timeout = \"1s\"\n".to_owned(), ..before(&origin) }.start();
+    assert_eq!(ask(edge.address, get("/a")).unwrap().text(), "/a");
+    assert!(poll(PATIENCE, || origin.ended() == 1), "it goes on");
+}

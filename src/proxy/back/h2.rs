@@ -38,7 +38,7 @@ pub struct H2Back {
     /// What an extended CONNECT asked for: a 200 to it is what 101 is in HTTP/1.1.
     upgrade: Option<String>,
     /// Of its connection, while this one is open.
-    _open: Rc<Streams>,
+    open: Rc<Streams>,
 }
 
 impl H2Back {
@@ -57,8 +57,13 @@ impl H2Back {
             receiver: None,
             trailers: None,
             upgrade: request.upgrade.clone(),
-            _open: open,
+            open,
         }
+    }
+
+    /// Nothing came back in time.
+    pub fn doubt(&self) {
+        self.open.doubt();
     }
 
     /// Ready when a piece of the request's body may be pushed.

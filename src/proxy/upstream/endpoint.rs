@@ -89,6 +89,7 @@ impl Endpoint {
     /// Closes connections that wait longer than that, and those the endpoint has closed.
     pub fn close_idle(&self, longest: Duration, now: Moment) {
         self.idle.borrow_mut().retain_mut(|idle| now.since(idle.since) < longest && is_alive(&mut idle.stream));
+        self.connections.close_idle(longest, now);
     }
 
     /// Closes whatever waits: the endpoint is no longer wanted, or was taken out.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 
+use crate::model::Moment;
 use crate::proxy::stream::Stream;
 
 /// With so many hundredths of its streams open a connection is full.
@@ -23,9 +24,20 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// An endpoint that sends no limit has none; a connection with more streams than this makes them wait for each other.
 const STREAMS_MAX: usize = 1_000;
 
-/// Counts the streams of a connection.
+/// Those of a connection: each holds it, so that they can be counted.
 #[derive(Debug, Default)]
-pub struct Streams;
+pub struct Streams {
+    is_doubted: Cell<bool>,
+}
+
+impl Streams {
+    /// Nothing came back on one of them in time. Nobody can tell a slow endpoint from a connection that leads nowhere any more (a
+    /// firewall has forgotten it, a host is gone without a word), and the system would take a quarter of an hour to find out: it
+    /// gets no more requests.
+    pub fn doubt(&self) {
+        self.is_doubted.set(true);
+    }
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -33,6 +45,8 @@ pub struct Connection {
     sender: SendRequest<Bytes>,
     open: Rc<Streams>,
     is_over: Rc<Cell<bool>>,
+    /// When it was first seen without a request.
+    idle_since: Cell<Option<Moment>>,
 }
 
 /// Those of one endpoint and core.
@@ -45,23 +59,10 @@ impl Connections {
     /// One with room for a stream; the fullest, so that others run empty and are closed.
     pub fn with_room(&self) -> Option<(SendRequest<Bytes>, Rc<Streams>)> {
         let mut list = self.list.borrow_mut();
-        list.retain(|connection| !connection.is_over.get());
+        list.retain(Connection::is_wanted);
         let free = list.iter().filter(|connection| connection.has_room());
         let chosen = free.max_by_key(|connection| Rc::strong_count(&connection.open))?;
         Some((chosen.sender.clone(), chosen.open.clone()))
-    }
-
-    /// One with any streams left at all, when no other can be made.
-    pub fn any(&self) -> Option<(SendRequest<Bytes>, Rc<Streams>)> {
-        let list = self.list.borrow();
-        let open = list.iter().filter(|connection| !connection.is_over.get());
-        let chosen = open.min_by_key(|connection| Rc::strong_count(&connection.open))?;
-        Some((chosen.sender.clone(), chosen.open.clone()))
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.list.borrow().len()
     }
 
     /// Begins HTTP/2 on a stream; its frames are driven by a task of their own until it ends. One that speaks for one client is not
@@ -80,7 +81,7 @@ impl Connections {
             .initial_max_send_streams(100)
             .reset_stream_duration(Duration::from_secs(5));
         let (sender, connection) = builder.handshake::<_, Bytes>(stream).await?;
-        let (open, is_over) = (Rc::new(Streams), Rc::new(Cell::new(false)));
+        let (open, is_over) = (Rc::new(Streams::default()), Rc::new(Cell::new(false)));
         let over = is_over.clone();
         tokio::task::spawn_local(async move {
             // Why it ended is told to each of its streams.
@@ -88,14 +89,19 @@ impl Connections {
             over.set(true);
         });
         if is_shared {
-            self.list.borrow_mut().push(Connection { sender: sender.clone(), open: open.clone(), is_over });
+            self.list.borrow_mut().push(Connection {
+                sender: sender.clone(),
+                open: open.clone(),
+                is_over,
+                idle_since: Cell::default(),
+            });
         }
         Ok((sender, open))
     }
 
-    /// Lets go of connections that carry nothing: they end when their last stream has.
-    pub fn close_idle(&self) {
-        self.list.borrow_mut().retain(|connection| Rc::strong_count(&connection.open) > 1 && !connection.is_over.get());
+    /// Lets go of connections that have carried nothing for that long; looked at now and then.
+    pub fn close_idle(&self, longest: Duration, now: Moment) {
+        self.list.borrow_mut().retain(|connection| connection.is_wanted() && !connection.is_idle(longest, now));
     }
 
     /// Takes no new streams; those that are open end in their time.
@@ -105,6 +111,20 @@ impl Connections {
 }
 
 impl Connection {
+    fn is_wanted(&self) -> bool {
+        !self.is_over.get() && !self.open.is_doubted.get()
+    }
+
+    fn is_idle(&self, longest: Duration, now: Moment) -> bool {
+        if Rc::strong_count(&self.open) > 1 {
+            self.idle_since.set(None);
+            return false;
+        }
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        now.since(since) >= longest
+    }
+
     fn has_room(&self) -> bool {
         let most = self.sender.current_max_send_streams().min(STREAMS_MAX);
         // One count is ours.
