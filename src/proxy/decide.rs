@@ -15,6 +15,7 @@ use crate::model::PoolId;
 use crate::model::Underscores;
 use crate::proxy::asked::Asked;
 use crate::proxy::client::Client;
+use crate::proxy::h1::request::TARGET_BYTES_MAX;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::websocket;
 use crate::regional::front::Front;
@@ -166,6 +167,10 @@ pub fn decide(
         Some(Ok(path)) => path,
         Some(Err(fault)) => return Decision::Refused(Refusal::Path(fault)),
     };
+    // Escapes make three bytes of one, a rewrite adds its own.
+    if path.len() + known.query.as_ref().map_or(0, String::len) > TARGET_BYTES_MAX {
+        return Decision::Refused(Refusal::TargetTooLong);
+    }
     let mut headers = std::mem::take(&mut asked.headers);
     let declared = declared(&headers, front);
     prepare(&mut headers, &authority, client, front, address);

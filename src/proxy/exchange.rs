@@ -457,7 +457,7 @@ impl Request<'_> {
         front: &mut F,
     ) -> Result<Back, Fault> {
         let scheme = if endpoint.way.tls.is_some() { "https" } else { "http" };
-        let request = h2::request(outgoing, scheme).ok_or(Fault::Back(BackFault::Malformed))?;
+        let request = h2::request(outgoing, scheme).ok_or(Fault::Front(FrontFault::Unsendable))?;
         let has_ended = outgoing.extent == Extent::None && outgoing.upgrade.is_none();
         let ready = self.unless(front, std::future::poll_fn(|cx| sender.poll_ready(cx))).await?;
         ready.map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
@@ -548,6 +548,7 @@ async fn unless_gone<F: Front>(front: &mut F, freed: impl Future<Output = ()>) -
 fn front_failed<F: Front>(fault: &Fault, front: &mut F, story: &mut Story) -> Option<Reply> {
     let (code, status) = match fault {
         Fault::Front(FrontFault::BadBody) => ("body_malformed", StatusCode::BAD_REQUEST),
+        Fault::Front(FrontFault::Unsendable) => ("unsendable", StatusCode::BAD_REQUEST),
         Fault::Front(FrontFault::TooLong) => ("body_too_long", StatusCode::PAYLOAD_TOO_LARGE),
         Fault::Front(FrontFault::Trailers(refusal)) => (refusal.code(), refusal.status()),
         Fault::FrontTimeout => {

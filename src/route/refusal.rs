@@ -36,6 +36,7 @@ pub enum Refusal {
     Connect,
     AsteriskMethod,
     ExpectUnknown,
+    TargetTooLong,
     TrailerUndeclared,
     TrailerForbidden,
     Path(PathFault),
@@ -49,6 +50,7 @@ impl Refusal {
             Refusal::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::ExpectUnknown => StatusCode::EXPECTATION_FAILED,
+            Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -94,6 +96,9 @@ impl Refusal {
             Refusal::Connect => ("connect", "CONNECT"),
             Refusal::AsteriskMethod => ("asterisk_method", "target `*` with a method other than OPTIONS"),
             Refusal::ExpectUnknown => ("expect_unknown", "an Expect other than 100-continue"),
+            Refusal::TargetTooLong => {
+                ("target_too_long", "a target that is too long, or grows to be when it is normalised")
+            }
             Refusal::TrailerUndeclared => ("trailer_undeclared", "a trailer that was not declared"),
             Refusal::TrailerForbidden => ("trailer_forbidden", "a trailer that may not be one"),
             Refusal::Path(_) => ("path", "a path with no honest meaning"),

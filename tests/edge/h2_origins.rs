@@ -9,6 +9,14 @@ use crate::kit::client::Client;
 use crate::kit::client::ask;
 use crate::kit::client::get;
 use crate::kit::edge::Setup;
+use crate::kit::h2::CONTINUATION;
+use crate::kit::h2::END_HEADERS;
+use crate::kit::h2::END_STREAM;
+use crate::kit::h2::Fate;
+use crate::kit::h2::Frame;
+use crate::kit::h2::H2;
+use crate::kit::h2::HEADERS;
+use crate::kit::h2::block;
 use crate::kit::h2_origin::End;
 use crate::kit::h2_origin::H2Origin;
 use crate::kit::h2_origin::Says;
@@ -103,4 +111,21 @@ fn a_connection_without_requests_ends_after_the_pool_s_idle_timeout() {
     let edge = Setup { pool: "idle_timeout = \"1s\"\n".to_owned(), ..before(&origin) }.start();
     assert_eq!(ask(edge.address, get("/a")).unwrap().text(), "/a");
     assert!(poll(PATIENCE, || origin.ended() == 1), "it goes on");
+}
+
+#[test]
+fn a_target_that_grows_beyond_what_can_be_sent_is_the_client_s_doing() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = H2Origin::start(0, |_, path| says(200, path));
+    let edge = before(&origin).start();
+    // Each becomes three bytes in the one form of a path.
+    let path = format!("/{}", "{".repeat(22_000));
+    let mut client = H2::connect(edge.address);
+    let block = block(&crate::kit::h2::get(&path));
+    let (first, rest) = block.split_at(16_000);
+    client.send(&Frame::new(HEADERS, END_STREAM, 1, first));
+    client.send(&Frame::new(CONTINUATION, END_HEADERS, 1, rest));
+    assert_eq!(client.fate(1), Fate::Status(414));
 }

@@ -22,6 +22,8 @@ pub enum FrontFault {
     BadBody,
     /// Its body is longer than the listener takes.
     TooLong,
+    /// What it asks for cannot be said in HTTP/2.
+    Unsendable,
     /// Its trailers may not pass.
     Trailers(crate::route::refusal::Refusal),
 }
