@@ -222,7 +222,6 @@ impl Request<'_> {
         let has_body = outgoing.extent != Extent::None;
         let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
         let patience = self.patience(&outgoing);
-        self.deadline.within(if has_body { patience.body } else { patience.head });
         let sticky = self.sticky.and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
         let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
@@ -231,6 +230,10 @@ impl Request<'_> {
                 Ok(admitted) => admitted,
                 Err(reply) => return reply,
             };
+            // What was waited in the queue is not the endpoint's time; what attempts took before this one is the client's.
+            if tries == 0 {
+                self.deadline.within(if has_body { patience.body } else { patience.head });
+            }
             story.tries(in_flight.endpoint.address);
             let attempt = Attempt { pool, at, in_flight, began: now };
             let met = self.attempt(&attempt, &outgoing, &mut upload, front, patience, story).await;
@@ -333,6 +336,19 @@ impl Request<'_> {
         let began = self.core.now();
         let until = began + limits.queue_timeout;
         loop {
+            // Also at first: somebody may have left on another core before we had a place, and told nobody.
+            match pool.choose(look, tried, wish, *now) {
+                Chosen::Endpoint(at, in_flight) => {
+                    pool.cell.left_queue();
+                    return Ok((at, in_flight));
+                }
+                Chosen::AllFull => {}
+                Chosen::Nobody => {
+                    pool.cell.left_queue();
+                    story.nobody();
+                    return Err(Some(Reply::unavailable(None)));
+                }
+            }
             let waited = tokio::time::timeout_at(
                 self.core.shared.clock.instant(until).into(),
                 unless_gone(front, place.freed()),
@@ -353,18 +369,6 @@ impl Request<'_> {
                     return Err(None);
                 }
                 Ok(Some(())) => {}
-            }
-            match pool.choose(look, tried, wish, *now) {
-                Chosen::Endpoint(at, in_flight) => {
-                    pool.cell.left_queue();
-                    return Ok((at, in_flight));
-                }
-                Chosen::AllFull => {}
-                Chosen::Nobody => {
-                    pool.cell.left_queue();
-                    story.nobody();
-                    return Err(Some(Reply::unavailable(None)));
-                }
             }
         }
     }

@@ -254,3 +254,18 @@ fn who_is_answered_before_its_body_is_read_is_told_that_the_connection_ends() {
     assert!(!client.send(head.to_owned() + "hello").response().unwrap().says_close(), "all of it was there");
     assert_eq!(client.send(get("/none")).response().unwrap().status, 403);
 }
+
+#[test]
+fn waiting_in_the_queue_takes_nothing_from_the_time_of_the_endpoint() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = Origin::start(|_| [vec![Step::Wait(Duration::from_millis(700))], fixed(200, "done")].concat());
+    let edge = Setup { pool: "max_requests = 1\n".to_owned(), ..Setup::before(&origin) }
+        .routes("{ pool = \"origin\", timeout = \"1200ms\", retries = 0 }")
+        .start();
+    let mut both: Vec<Client> = (0..2).map(|_| Client::connect(edge.address)).collect();
+    both.iter_mut().for_each(|client| _ = client.send(get("/")));
+    let said: Vec<u16> = both.iter_mut().map(|client| client.response().unwrap().status).collect();
+    assert_eq!(said, [200, 200]);
+}
