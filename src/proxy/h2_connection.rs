@@ -59,10 +59,23 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 type Wire = Connection<Rewound, Bytes>;
 
 /// What the streams of a connection share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Streams {
+    /// The connection's.
+    deadline: Deadline,
+    /// How long it may go on without a stream.
+    idle: Duration,
     opened: Cell<u32>,
     taken_back: Cell<u32>,
+}
+
+impl Streams {
+    /// One has ended; with the last of them the connection begins to be idle.
+    fn ended(self: &Rc<Self>) {
+        if Rc::strong_count(self) == 2 {
+            self.deadline.within(self.idle);
+        }
+    }
 }
 
 /// Serves a connection to its end; `before` was read already.
@@ -73,13 +86,15 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
     let handshake = builder(&client).handshake(Rewound { before, stream });
     let Some(Ok(mut wire)) = in_time(&deadline, handshake).await else { return };
     let mut pings = Pings { pings: wire.ping_pong(), is_owed: false };
-    let streams = Rc::new(Streams::default());
+    deadline.within(timeouts.idle);
+    let (opened, taken_back) = Default::default();
+    let streams = Rc::new(Streams { deadline, idle: timeouts.idle, opened, taken_back });
+    let deadline = &streams.deadline;
     let mut client = Rc::new(client);
     let accepted = core.deadlines.now();
     let mut is_leaving = false;
-    deadline.within(timeouts.idle);
     loop {
-        let next = next(&mut wire, &listening, &deadline, &mut pings, is_leaving).await;
+        let next = next(&mut wire, &listening, deadline, &mut pings, is_leaving).await;
         match next {
             Next::Stream(stream) => {
                 let Some((view, door)) = listening.now(&core) else { return };
@@ -252,5 +267,6 @@ async fn one(
     if !front.has_begun() {
         streams.taken_back.set(streams.taken_back.get() + 1);
     }
+    streams.ended();
     // Where the response is whole and the request is not, h2 tells the client that nobody reads the rest (RFC 9113 section 8.1).
 }

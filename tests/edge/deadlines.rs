@@ -7,6 +7,9 @@ use crate::kit::Findings;
 use crate::kit::client::Client;
 use crate::kit::client::get;
 use crate::kit::edge::Setup;
+use crate::kit::h2::Fate;
+use crate::kit::h2::GOAWAY;
+use crate::kit::h2::H2;
 use crate::kit::now;
 use crate::kit::only_for_rhumb;
 use crate::kit::origin::Origin;
@@ -127,4 +130,19 @@ fn an_old_connection_ends_with_a_response() {
     let said = client.send(get("/old")).response().unwrap();
     assert!(said.says_close(), "{said:?}");
     assert!(client.ends());
+}
+
+#[test]
+fn an_idle_connection_over_http_2_ends_whenever_its_last_request_was() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = Origin::plain();
+    let edge = Setup::before(&origin).listener("timeouts = { idle = \"500ms\" }").start();
+    let mut client = H2::connect(edge.address);
+    client.request(1, &crate::kit::h2::get("/"));
+    assert_eq!(client.fate(1), Fate::Status(200));
+    let begin = now();
+    while client.next().expect("it says so").kind != GOAWAY {}
+    assert!(begin.elapsed() < LATE, "{:?}", begin.elapsed());
 }
