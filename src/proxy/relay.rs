@@ -359,7 +359,11 @@ pub fn poll_bodies(
         return Poll::Ready(Err(Fault::Front(FrontFault::gone())));
     }
     if deadline.poll_due(cx).is_ready() {
-        return Poll::Ready(Err(if download.waits_for_front { Fault::FrontTimeout } else { Fault::BackTimeout }));
+        return Poll::Ready(Err(if download.waits_for_front || upload.waits_for_front {
+            Fault::FrontTimeout
+        } else {
+            Fault::BackTimeout
+        }));
     }
     Poll::Pending
 }

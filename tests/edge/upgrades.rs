@@ -160,3 +160,20 @@ fn a_tunnel_that_is_silent_ends_at_its_deadline() {
     }
     assert!(client.ends());
 }
+
+#[test]
+fn a_tunnel_in_which_both_are_silent_is_not_the_origin_s_failure() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origin = echoing();
+    let edge = Setup { sections: "[access_log]\nfile = \"access.log\"\n".to_owned(), ..Setup::before(&origin) }
+        .listener("timeouts = { upgraded_idle = \"500ms\" }")
+        .start();
+    let mut client = Client::connect(edge.address);
+    assert_eq!(client.send(UPGRADE).response().unwrap().status, 101);
+    assert!(client.ends());
+    let log = || std::fs::read_to_string(edge.dir().join("access.log")).unwrap_or_default();
+    assert!(crate::common::poll(crate::kit::PATIENCE, || !log().is_empty()));
+    assert!(log().contains("cD"), "HAProxy's word for a client that was silent: {}", log());
+}
