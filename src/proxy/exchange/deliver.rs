@@ -1,0 +1,157 @@
+//! The endpoint's response on its way to the client, from its head to its last byte; then the connection is kept for others.
+
+use std::task::Context;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+
+use crate::proxy::asked::is_grpc;
+use crate::proxy::back::Answer;
+use crate::proxy::back::Back;
+use crate::proxy::back::BackFault;
+use crate::proxy::decide::values;
+use crate::proxy::exchange::Attempt;
+use crate::proxy::exchange::Request;
+use crate::proxy::front::Front;
+use crate::proxy::outgoing::Outgoing;
+use crate::proxy::relay;
+use crate::proxy::relay::Download;
+use crate::proxy::relay::Fault;
+use crate::proxy::relay::Upload;
+use crate::proxy::reply::Reply;
+use crate::proxy::story::Story;
+use crate::proxy::websocket;
+use crate::route::hop_by_hop;
+use crate::route::upgrade::Switch;
+use crate::route::upgrade::Upgrade;
+use crate::route::upgrade::switched;
+
+impl Request<'_> {
+    /// The endpoint's response, to the client.
+    #[expect(clippy::too_many_arguments, reason = "all that a request and its two ends are made of")]
+    pub(super) async fn deliver<F: Front>(
+        &self,
+        attempt: &Attempt<'_>,
+        outgoing: &Outgoing,
+        mut back: Back,
+        mut answer: Answer,
+        upload: &mut Upload,
+        front: &mut F,
+        story: &mut Story,
+    ) -> Option<Reply> {
+        let asked = outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
+        let goes_raw = match switched(asked, answer.status, &answer.headers) {
+            // A 200 would be the yes that the endpoint did not give (RFC 8441 section 5).
+            Switch::Stays if outgoing.is_extended_connect && answer.status.is_success() => {
+                story.upstream_failed(attempt.pool, &BackFault::Malformed);
+                return Some(Reply::of(StatusCode::BAD_GATEWAY));
+            }
+            Switch::Stays => false,
+            Switch::Agreed if is_answered(outgoing, &back, &mut answer) => true,
+            Switch::Agreed | Switch::Wrong => {
+                self.failed(attempt, &BackFault::Malformed);
+                story.upstream_failed(attempt.pool, &BackFault::Malformed);
+                return Some(Reply::of(StatusCode::BAD_GATEWAY));
+            }
+        };
+        self.edit(attempt, &mut answer, goes_raw);
+        let timeouts = self.client.door.front.http().timeouts;
+        let is_long = goes_raw || is_grpc(&outgoing.headers);
+        let patience = if is_long { timeouts.upgraded_idle } else { timeouts.body };
+        self.deadline.within(patience);
+        upload.is_final();
+        if goes_raw {
+            story.came(upload.bytes());
+            *upload = Upload::tunnel(self.client.door.front.clone());
+            if let Back::H1(back) = &mut back {
+                back.become_tunnel();
+            }
+        }
+        story.gets(answer.status);
+        let Answer { status, headers, extent } = answer;
+        let relayed = match front.begin(status, headers, extent, goes_raw) {
+            Err(fault) => Err(Fault::Front(fault)),
+            Ok(()) => self.relay(&mut back, upload, front, patience, goes_raw).await,
+        };
+        story.came(upload.bytes());
+        match relayed {
+            Ok(()) => self.keep(attempt, back),
+            Err(fault) => {
+                if let Fault::Back(fault) = &fault
+                    && !goes_raw
+                {
+                    self.failed(attempt, fault);
+                }
+                story.broke_off(attempt.pool, &fault);
+                front.abort();
+            }
+        }
+        None
+    }
+
+    async fn relay<F: Front>(
+        &self,
+        back: &mut Back,
+        upload: &mut Upload,
+        front: &mut F,
+        patience: Duration,
+        goes_raw: bool,
+    ) -> Result<(), Fault> {
+        let mut download = Download::default();
+        let both = |cx: &mut Context<'_>| {
+            relay::poll_bodies((upload, &mut download), front, back, self.deadline, patience, goes_raw, cx)
+        };
+        std::future::poll_fn(both).await
+    }
+
+    /// The connection serves other requests, where it can.
+    fn keep(&self, attempt: &Attempt<'_>, back: Back) {
+        if let Back::H1(back) = back
+            && let Some(stream) = back.into_idle(&self.core.buffers)
+            && self.client.door.front.listener.proxy_protocol_to.is_none()
+        {
+            attempt.in_flight.endpoint.keep(stream, &attempt.pool.plan.upstream, self.core.deadlines.now());
+        }
+    }
+
+    /// The head that the client sees.
+    fn edit(&self, attempt: &Attempt<'_>, answer: &mut Answer, goes_raw: bool) {
+        let protocol = answer.headers.get(header::UPGRADE).filter(|_| goes_raw).cloned();
+        if hop_by_hop::strip(&mut answer.headers) {
+            answer.headers.remove(header::TE);
+        }
+        protocol.into_iter().for_each(|protocol| _ = answer.headers.insert(header::UPGRADE, protocol));
+        let front = &self.client.door.front;
+        let values = values(self.known, front.scheme);
+        self.route.edit_response(answer.status, &mut answer.headers, &values, self.core.deadlines.now());
+        if let Some(cookie) = self.cookie(attempt, front.scheme == "https") {
+            answer.headers.append(header::SET_COOKIE, cookie);
+        }
+    }
+
+    /// What brings the client back to the endpoint, unless it has that already.
+    fn cookie(&self, attempt: &Attempt<'_>, is_secure: bool) -> Option<HeaderValue> {
+        let (name, sticky) = (self.route.sticky.as_deref()?, attempt.pool.plan.sticky.as_ref()?);
+        let found = self.sticky.filter(|value| sticky.endpoint(value) == Some(attempt.at));
+        if self.sticky.is_some() {
+            attempt.pool.cell.stuck(found.is_some());
+        }
+        if found.is_some_and(|value| !sticky.is_outdated(value)) {
+            return None;
+        }
+        sticky.set_cookie(name, attempt.at, is_secure)?.try_into().ok()
+    }
+}
+
+/// WebSocket: whether the endpoint's answer fits the key. Over HTTP/2 it gives none, and the client gets ours.
+fn is_answered(outgoing: &Outgoing, back: &Back, answer: &mut Answer) -> bool {
+    let Some(key) = outgoing.headers.get(header::SEC_WEBSOCKET_KEY) else { return true };
+    let accept = websocket::accept(key);
+    if let Back::H2(_) = back {
+        answer.headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        return true;
+    }
+    answer.headers.get(header::SEC_WEBSOCKET_ACCEPT) == Some(&accept)
+}

@@ -1,0 +1,75 @@
+//! What an attempt tells of its endpoint: to its breaker, and to how long it is known to take.
+//!
+//! What a client does is never told: only what the endpoint answered, and that it did not.
+
+use http::HeaderValue;
+
+use crate::balance::breaker::Outcome;
+use crate::balance::live::Failure;
+use crate::balance::live::Turned;
+use crate::balance::live_pools::Believed;
+use crate::model::Moment;
+use crate::proxy::back::Answer;
+use crate::proxy::back::BackFault;
+use crate::proxy::exchange::Attempt;
+use crate::proxy::exchange::Request;
+
+impl Request<'_> {
+    /// The endpoint answered: was it well? Whether it rests from now on.
+    pub(super) fn judge(&self, attempt: &Attempt<'_>, answer: &Answer, now: Moment) -> bool {
+        let outcome = outcome_of(answer);
+        attempt.in_flight.endpoint.took(now.since(attempt.began), outcome == Outcome::Passed, now);
+        if outcome == Outcome::Passed {
+            let turned = attempt.in_flight.endpoint.live.passed(attempt.began, now);
+            turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
+            return false;
+        }
+        self.tell(attempt, outcome, &format_args!("status {}", answer.status.as_u16()), now)
+    }
+
+    pub(super) fn failed(&self, attempt: &Attempt<'_>, fault: &BackFault) -> bool {
+        let now = self.core.now();
+        attempt.in_flight.endpoint.took(now.since(attempt.began), false, now);
+        // A stream that was refused is a full endpoint, not a broken one.
+        let outcome = if matches!(fault, BackFault::RefusedStream) { Outcome::PushedBack } else { Outcome::Failed };
+        self.tell(attempt, outcome, fault, now)
+    }
+
+    pub(super) fn timed_out(&self, attempt: &Attempt<'_>) {
+        let now = self.core.now();
+        attempt.in_flight.endpoint.took(now.since(attempt.began), false, now);
+        self.tell(attempt, Outcome::Failed, &"no response in time", now);
+    }
+
+    /// Whether the endpoint rests from now on.
+    fn tell(&self, attempt: &Attempt<'_>, outcome: Outcome, met: &dyn std::fmt::Display, now: Moment) -> bool {
+        let failure = Failure { outcome, met, began: attempt.began };
+        let believed = |at: usize| {
+            let health = self.view.world.health.endpoint(attempt.pool.plan.members[at].id);
+            match (health.withdrawn, health.is_up_without_ejection()) {
+                (true, _) => Believed::Withdrawn,
+                (_, true) => Believed::Up,
+                _ => Believed::Down,
+            }
+        };
+        let turned = attempt.pool.live.failed(attempt.at, &failure, now, self.core.draw(), believed);
+        let is_ejected = matches!(turned, Some(Turned::Ejected { .. }));
+        turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
+        is_ejected
+    }
+}
+
+/// Whether a response is to the endpoint's credit. Of gRPC the status is in the head when a call fails at once.
+fn outcome_of(answer: &Answer) -> Outcome {
+    let grpc = || answer.headers.get("grpc-status").map(HeaderValue::as_bytes);
+    match answer.status.as_u16() {
+        429 => Outcome::PushedBack,
+        501 | 505 => Outcome::Passed,
+        500.. => Outcome::Failed,
+        _ => match grpc() {
+            Some(b"14") => Outcome::Failed,
+            Some(b"8") => Outcome::PushedBack,
+            _ => Outcome::Passed,
+        },
+    }
+}
