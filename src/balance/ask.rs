@@ -56,6 +56,11 @@ impl Weights {
         Weights { are_equal: each.windows(2).all(|pair| pair[0] == pair[1]), each }
     }
 
+    /// What a member weighs; 0 for one that is not there.
+    pub fn of_member(&self, member: usize) -> u32 {
+        self.each.get(member).copied().unwrap_or_default()
+    }
+
     /// Whether all weigh the same.
     #[inline]
     pub fn are_equal(&self) -> bool {

@@ -110,6 +110,16 @@ impl Standing {
         self.usable.contains(member)
     }
 
+    /// Who is asked first, and who then; for `explain`.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// What a member weighs now, in thousandths; for `explain`.
+    pub fn weight(&self, member: usize) -> u32 {
+        self.weights.of_member(member)
+    }
+
     /// Whether it balances over all because too few are up; for a metric and `explain`.
     pub fn panics(&self) -> bool {
         self.panics

@@ -80,6 +80,17 @@ impl Tiers {
         found.filter(|usable| !usable.is_empty()).unwrap_or(&self.last_resort)
     }
 
+    /// Each tier: what part of [`WHOLE`] falls to it, and among whom; for `explain`.
+    pub fn parts(&self) -> impl Iterator<Item = (u32, &Set)> {
+        let before = std::iter::once(0).chain(self.tiers.iter().map(|tier| tier.up_to));
+        self.tiers.iter().zip(before).map(|(tier, before)| (tier.up_to - before, &tier.usable))
+    }
+
+    /// Whom requests are sent to that fall to a tier with nobody, or to none; for `explain`.
+    pub fn last_resort(&self) -> &Set {
+        &self.last_resort
+    }
+
     /// For a retry whose tier has nobody left that was not tried: the first tier with somebody.
     pub fn another(&self, tried: &[u32]) -> Option<&Set> {
         let left = |set: &&Set| set.iter().any(|member| !tried.contains(&(member as u32)));

@@ -11,6 +11,7 @@ use http::header;
 
 use crate::model::Moment;
 use crate::proxy::back::Extent;
+use crate::proxy::h1::request::RequestHead;
 
 /// A request's head, as it came.
 #[derive(Debug)]
@@ -36,6 +37,21 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Of a head of HTTP/1.1 whose first byte came then.
+    pub fn of(head: RequestHead, began: Moment, arrived: Moment) -> Self {
+        Asked {
+            extent: Extent::of(head.framing),
+            method: head.method,
+            uri: head.uri,
+            version: head.version,
+            headers: head.headers,
+            protocol: None,
+            began,
+            head_took: arrived.since(began),
+            head_bytes: head.bytes as u64,
+        }
+    }
+
     /// When its head was there.
     pub fn arrived(&self) -> Moment {
         self.began + self.head_took

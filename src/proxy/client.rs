@@ -19,6 +19,7 @@ use crate::model::PoolId;
 use crate::proxy::cells::ListenerCell;
 use crate::proxy::cells::RouteCell;
 use crate::proxy::core::Core;
+use crate::proxy::decide::Caller;
 use crate::proxy::tls::Presented;
 use crate::regional::front::Front;
 use crate::route::client::is_in;
@@ -55,6 +56,13 @@ impl Client {
     pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<Secured>, door: Rc<Door>) -> Self {
         let is_trusted = is_in(&door.front.http().trusted_proxies, peer.ip());
         Client { peer, local, is_trusted, words: Words::of(peer.ip()), tls, door }
+    }
+
+    /// As far as requests are decided by it.
+    #[inline]
+    pub fn caller(&self) -> Caller<'_> {
+        let presented = self.tls.as_ref().map(|tls| &tls.presented);
+        Caller { peer: self.peer.ip(), is_trusted: self.is_trusted, words: &self.words, presented }
     }
 
     /// The same by another configuration.

@@ -96,6 +96,12 @@ impl Shared {
         live.1.clone()
     }
 
+    /// The same for those who only look: nothing is made, and nothing is known of a snapshot that no core has seen.
+    pub fn live_of(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<LivePools>> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        (live.0.as_ptr() == Arc::as_ptr(snapshot)).then(|| live.1.clone())
+    }
+
     /// What a listener bears, over all cores and snapshots.
     fn bounds(&self, front: &Front) -> Arc<Bounds> {
         let rate = front.listener.limits.client_rate;

@@ -14,9 +14,9 @@ use http::header;
 use crate::model::PoolId;
 use crate::model::Underscores;
 use crate::proxy::asked::Asked;
-use crate::proxy::client::Client;
 use crate::proxy::h1::request::TARGET_BYTES_MAX;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::tls::Presented;
 use crate::proxy::websocket;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
@@ -24,6 +24,7 @@ use crate::route::client;
 use crate::route::cookies;
 use crate::route::forwarded;
 use crate::route::forwarded::Hop;
+use crate::route::forwarded::Words;
 use crate::route::head::Head;
 use crate::route::hop_by_hop;
 use crate::route::keyed;
@@ -34,6 +35,19 @@ use crate::route::strict;
 use crate::route::strict::Parsed;
 use crate::route::template::Values;
 use crate::route::upgrade::Upgrade;
+
+/// Who asks, as far as it is decided by.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// The peer, or whom its PROXY header speaks for.
+    pub peer: IpAddr,
+    /// Whether it is one of `trusted_proxies`.
+    pub is_trusted: bool,
+    /// What endpoints are told of it, made once for its connection.
+    pub words: &'a Words,
+    /// The certificate that was shown to it, in TLS.
+    pub presented: Option<&'a Presented>,
+}
 
 /// What is known of a request that may pass, to the end of it.
 #[derive(Debug)]
@@ -103,7 +117,7 @@ impl Decision {
 /// Decides. `key` works out the key of a pool from the head and the client, where it needs one.
 pub fn decide(
     front: &Front,
-    client: &Client,
+    caller: &Caller<'_>,
     asked: &mut Asked,
     draw: u64,
     key: impl FnOnce(PoolId, &Head<'_>, IpAddr) -> u64,
@@ -119,11 +133,11 @@ pub fn decide(
         Err(refusal) => return Decision::Refused(refusal),
     };
     let host = &*admitted.authority.host;
-    if client.tls.as_ref().is_some_and(|tls| !tls.presented.covers(host)) {
+    if caller.presented.is_some_and(|presented| !presented.covers(host)) {
         return Decision::Misdirected;
     }
     let query = uri.query();
-    let address = client::address(client.peer.ip(), headers, &front.http().trusted_proxies);
+    let address = client::address(caller.peer, headers, &front.http().trusted_proxies);
     let head = Head { host, path: &admitted.path, query, method, headers };
     let found = front.plan.find_at(&head);
     let upgrade = match admitted.upgrade {
@@ -143,7 +157,7 @@ pub fn decide(
             Err(_) => return Decision::Refused(Refusal::HostMalformed),
         },
     };
-    let request_id = forwarded::request_id(&mut asked.headers, client.is_trusted, draw);
+    let request_id = forwarded::request_id(&mut asked.headers, caller.is_trusted, draw);
     let known = Known { host, path, query, client: address, request_id, route: found.map(|(at, _)| at) };
     let Some((_, route)) = found else { return Decision::NoRoute(known) };
     let values = values(&known, front.scheme);
@@ -173,7 +187,7 @@ pub fn decide(
     }
     let mut headers = std::mem::take(&mut asked.headers);
     let declared = declared(&headers, front);
-    prepare(&mut headers, &authority, client, front, address);
+    prepare(&mut headers, &authority, caller, front, address);
     headers.extend(declared.iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     // A client over HTTP/2 sends no key; an endpoint of HTTP/1.1 needs one.
     if upgrade.as_deref() == Some("websocket") && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
@@ -219,19 +233,19 @@ pub fn values<'a>(known: &'a Known, scheme: &'a str) -> Values<'a> {
 }
 
 /// The headers that the backend sees, before the operator's changes.
-fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, client: &Client, front: &Front, address: IpAddr) {
+fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, caller: &Caller<'_>, front: &Front, address: IpAddr) {
     hop_by_hop::strip(headers);
     if let Some(cookies) = cookies::joined(headers) {
         headers.insert(header::COOKIE, cookies);
     }
     let hop = Hop {
-        peer: client.peer.ip(),
-        is_trusted: client.is_trusted,
+        peer: caller.peer,
+        is_trusted: caller.is_trusted,
         client: address,
         scheme: front.scheme,
         authority: authority.to_str().unwrap_or_default(),
     };
-    forwarded::announce(headers, &hop, &client.words);
+    forwarded::announce(headers, &hop, caller.words);
 }
 
 /// The key of a request for a pool that hashes.

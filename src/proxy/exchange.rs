@@ -27,7 +27,6 @@ use crate::balance::ask::TRIES_MAX;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::proxy::asked::Asked;
-use crate::proxy::asked::grpc_timeout;
 use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Extent;
 use crate::proxy::client::Client;
@@ -50,7 +49,7 @@ use crate::proxy::reply::Reply;
 use crate::proxy::story::Story;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::pool::Pool;
-use crate::proxy::upstream::pool::Wish;
+use crate::regional::choice::Wish;
 use crate::regional::which;
 use crate::route::head::Head;
 use crate::route::plan::RoutePlan;
@@ -93,8 +92,12 @@ async fn answer<F: Front>(
         story.refused("requests_max");
         return Some(Reply::unavailable(Some(1)));
     };
-    let key = |id, head: &Head<'_>, address| view.pool(id).map_or(0, |pool| pool_key(&pool.plan, head, address));
-    let decision = decide(&client.door.front, client, asked, core.draw(), key);
+    let key = |own, head: &Head<'_>, address| {
+        // The pool that serves may hash although the route's own does not.
+        let serves = which::pool(&view.world.snapshot.model, &view.world.health, own);
+        view.pool(serves).map_or(0, |pool| pool_key(&pool.plan, head, address))
+    };
+    let decision = decide(&client.door.front, &client.caller(), asked, core.draw(), key);
     if let Some(address) = decision.client()
         && let Some(wait) = client.door.asks_too_often(address, asked.arrived())
     {
@@ -186,7 +189,7 @@ impl Request<'_> {
         story.goes_to(pool);
         let mut now = self.arrived;
         pool.request(now);
-        if matches!(outgoing.extent, Extent::Length(length) if http.body_bytes_max.is_some_and(|most| length > most)) {
+        if outgoing.is_too_long(http) {
             story.refused("body_too_long");
             return Some(Reply::of(StatusCode::PAYLOAD_TOO_LARGE));
         }
@@ -248,11 +251,9 @@ impl Request<'_> {
     /// itself how long it waits, and neither side need say anything while it goes on.
     fn patience(&self, outgoing: &Outgoing) -> Patience {
         let timeouts = self.client.door.front.http().timeouts;
-        if !is_grpc(&outgoing.headers) {
-            return Patience { head: self.route.timeout, body: timeouts.body };
-        }
-        let head = self.route.timeout.max(grpc_timeout(&outgoing.headers).unwrap_or_default());
-        Patience { head, body: head.max(timeouts.upgraded_idle) }
+        let head = outgoing.head_timeout(self.route.timeout);
+        let body = if is_grpc(&outgoing.headers) { head.max(timeouts.upgraded_idle) } else { timeouts.body };
+        Patience { head, body }
     }
 
     /// Whether a request that was tried so often may be tried again; takes from the pool's budget.

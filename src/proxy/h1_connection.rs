@@ -14,7 +14,6 @@ use tokio::io::AsyncWrite;
 use crate::model::HttpTimeouts;
 use crate::model::Moment;
 use crate::proxy::asked::Asked;
-use crate::proxy::back::Extent;
 use crate::proxy::buffers::ROOM;
 use crate::proxy::client::Client;
 use crate::proxy::core::Core;
@@ -67,8 +66,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
                 break;
             }
             Next::Bad(why) => {
-                let (status, code) = told(why);
-                Box::pin(refuse(&core, &client, &mut front, &deadline, status, code)).await;
+                Box::pin(refuse(&core, &client, &mut front, &deadline, why.status(), why.code())).await;
                 break;
             }
             Next::Request(head, began, arrived) => (head, began, arrived),
@@ -81,7 +79,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
         let is_old = timeouts.age.is_some_and(|age| began.since(accepted) >= age);
         front.keeps_alive &= !listening.leaves() && !is_old;
         front.outbox.take_room(core.buffers.outbox());
-        let asked = asked(*head, began, arrived);
+        let asked = Asked::of(*head, began, arrived);
         // On the heap: a connection that waits for its next request shall be small.
         Box::pin(exchange::serve(&core, &view, &client, asked, &mut front, &deadline)).await;
         if !front.is_ready_for_next() {
@@ -95,20 +93,6 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
     // The client has gone, or has been quiet for too long: nothing is owed to it.
     deadline.within(LINGER);
     shut_down(&mut front, &deadline).await;
-}
-
-fn asked(head: RequestHead, began: Moment, now: Moment) -> Asked {
-    Asked {
-        extent: Extent::of(head.framing),
-        method: head.method,
-        uri: head.uri,
-        version: head.version,
-        headers: head.headers,
-        protocol: None,
-        began,
-        head_took: now.since(began),
-        head_bytes: head.bytes as u64,
-    }
 }
 
 /// The next head. A connection that waits holds no room.
@@ -173,16 +157,6 @@ async fn is_readable(front: &mut H1Front, deadline: &Deadline) -> bool {
         }
     };
     poll_fn(readable).await
-}
-
-/// Why a head is refused: what the client is told, and the code of logs and metrics.
-fn told(why: BadHead) -> (StatusCode, &'static str) {
-    match why {
-        BadHead::Refused(refusal) => (refusal.status(), refusal.code()),
-        BadHead::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
-        BadHead::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
-        BadHead::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
-    }
 }
 
 async fn refuse(

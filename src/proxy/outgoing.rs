@@ -1,9 +1,14 @@
 //! A request as the backend is to see it: made once, sent as often as it takes.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 
+use crate::model::Http;
+use crate::proxy::asked::grpc_timeout;
+use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Extent;
 use crate::proxy::h1::body::Framing;
 use crate::proxy::h1::spare;
@@ -45,6 +50,17 @@ impl Outgoing {
             Extent::Length(length) => Framing::Length(length),
             Extent::Open => Framing::Chunked,
         }
+    }
+
+    /// How long until the response's head, on a route that gives it so long: a call of gRPC may ask for more.
+    pub fn head_timeout(&self, route: Duration) -> Duration {
+        let asked = if is_grpc(&self.headers) { grpc_timeout(&self.headers) } else { None };
+        route.max(asked.unwrap_or_default())
+    }
+
+    /// Whether its body is known to be longer than a listener takes.
+    pub fn is_too_long(&self, http: &Http) -> bool {
+        matches!(self.extent, Extent::Length(length) if http.body_bytes_max.is_some_and(|most| length > most))
     }
 
     /// Whether it may be sent twice although the first may have been acted on (RFC 9110 section 9.2.2).

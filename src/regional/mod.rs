@@ -3,6 +3,7 @@
 //! Made once for each snapshot from the model; a worker reads tables. Health is not here: [`members`] puts it beside a pool's
 //! plan, and so says who may be chosen at this moment. Nothing here knows a socket.
 
+pub mod choice;
 pub mod front;
 pub mod members;
 pub mod pool;

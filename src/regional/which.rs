@@ -21,8 +21,39 @@ pub fn pool(model: &Model, health: &HealthTable, own: PoolId) -> PoolId {
     chain.take(FALLBACKS_MAX).find(|id| is_well(health, *id)).unwrap_or(own)
 }
 
+/// Why a pool does not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwell {
+    /// It is down.
+    Down,
+    /// An operator took it or its region out.
+    Withdrawn,
+}
+
+/// The pools that were looked at for that request, in order, each with what is wrong with it; for `explain`.
+pub fn looked_at(model: &Model, health: &HealthTable, own: PoolId) -> Vec<(PoolId, Option<Unwell>)> {
+    let mut looked_at = Vec::new();
+    for id in std::iter::successors(Some(own), |id| model.pool(*id).fallback).take(FALLBACKS_MAX + 1) {
+        let unwell = unwell(health, id);
+        looked_at.push((id, unwell));
+        if unwell.is_none() {
+            break;
+        }
+    }
+    looked_at
+}
+
+#[inline]
 fn is_well(health: &HealthTable, id: PoolId) -> bool {
+    unwell(health, id).is_none()
+}
+
+#[inline]
+fn unwell(health: &HealthTable, id: PoolId) -> Option<Unwell> {
     let pool = health.pool(id);
+    if pool.withdrawn {
+        return Some(Unwell::Withdrawn);
+    }
     // Which of its endpoints answer requests is what this side knows best.
-    pool.is_up_without_ejection() && !pool.withdrawn
+    (!pool.is_up_without_ejection()).then_some(Unwell::Down)
 }

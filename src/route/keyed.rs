@@ -29,6 +29,24 @@ pub fn key(keyed_on: &KeyedOn, head: &Head<'_>, client: IpAddr, service: u64) ->
     }
 }
 
+/// What that key is made of, in words: `client 192.0.2.0/24`, `cookie user`.
+pub fn words(keyed_on: &KeyedOn, head: &Head<'_>, client: IpAddr) -> String {
+    let bits = |(v4, v6): (u8, u8)| if client.is_ipv4() { v4 } else { v6 };
+    let named = |what: &str, name: &str, is_there: bool| match is_there {
+        true => format!("{what} {name}"),
+        false => format!("client {client}/{}, for want of {what} {name}", bits(CLIENT)),
+    };
+    match keyed_on {
+        KeyedOn::Client { v4, v6 } => format!("client {client}/{}", bits((*v4, *v6))),
+        KeyedOn::Header(name) => named("header", name.as_str(), head.headers.contains_key(name)),
+        KeyedOn::Cookie(name) => named("cookie", name, cookies::value(head.headers, name).is_some()),
+        KeyedOn::Path => format!("path {}", head.path),
+        KeyedOn::Query(name) => {
+            named("parameter", name, head.query.is_some_and(|query| query::value(query, name).is_some()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

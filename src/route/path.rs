@@ -50,6 +50,21 @@ impl PathFault {
             PathFault::HiddenDots => "path_hidden_dots",
         }
     }
+
+    /// In words, for `explain`.
+    pub fn words(self) -> &'static str {
+        match self {
+            PathFault::NoSlash => "a path that does not begin with `/`",
+            PathFault::Nul => "a NUL in the path",
+            PathFault::Control => "a space or a control character in the path",
+            PathFault::Fragment => "a `#` in the target: fragments stay with the client",
+            PathFault::Escape => "a `%` without two hexadecimal digits in the path",
+            PathFault::EncodedSlash => "a `%2F` in the path, which this listener does not accept",
+            PathFault::Backslash => "a backslash in the path, which some backends take for `/`",
+            PathFault::AboveRoot => "`..` beyond the root of the path",
+            PathFault::HiddenDots => "`..` or `.` hidden in the path, behind an escaped slash or before a `;`",
+        }
+    }
 }
 
 /// The one form of a path, without its query. Allocates only when the client spelled it otherwise.

@@ -65,7 +65,10 @@ impl Refusal {
 
     /// In words, for logs and `explain`.
     pub fn words(self) -> &'static str {
-        self.told().1
+        match self {
+            Refusal::Path(fault) => fault.words(),
+            other => other.told().1,
+        }
     }
 
     fn told(self) -> (&'static str, &'static str) {

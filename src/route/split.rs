@@ -27,6 +27,11 @@ impl Split {
         self.arms.iter().map(|(pool, ..)| *pool)
     }
 
+    /// The same with what each weighs.
+    pub fn weights(&self) -> impl Iterator<Item = (PoolId, u32)> + '_ {
+        self.arms.iter().map(|(pool, _, weight)| (*pool, *weight))
+    }
+
     /// Whether there is anything to choose: a key is worked out only then.
     pub fn is_choice(&self) -> bool {
         self.arms.len() > 1

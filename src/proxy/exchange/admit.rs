@@ -12,7 +12,7 @@ use crate::proxy::story::Story;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::pool::Chosen;
 use crate::proxy::upstream::pool::Pool;
-use crate::proxy::upstream::pool::Wish;
+use crate::regional::choice::Wish;
 
 impl Request<'_> {
     /// An endpoint with room, waited for if need be.

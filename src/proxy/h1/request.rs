@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
+use http::StatusCode;
 use http::Uri;
 use http::Version;
 use http::header;
@@ -58,6 +59,38 @@ pub enum BadHead {
     TooLarge,
     /// A target longer than [`TARGET_BYTES_MAX`].
     TargetTooLong,
+}
+
+impl BadHead {
+    /// What the client is told.
+    pub fn status(self) -> StatusCode {
+        match self {
+            BadHead::Refused(refusal) => refusal.status(),
+            BadHead::Malformed => StatusCode::BAD_REQUEST,
+            BadHead::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            BadHead::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+
+    /// The stable code of logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            BadHead::Refused(refusal) => refusal.code(),
+            BadHead::Malformed => "malformed",
+            BadHead::TooLarge => "head_too_large",
+            BadHead::TargetTooLong => "target_too_long",
+        }
+    }
+
+    /// In words, for `explain`.
+    pub fn words(self) -> &'static str {
+        match self {
+            BadHead::Refused(refusal) => refusal.words(),
+            BadHead::Malformed => "what is no head of HTTP",
+            BadHead::TooLarge => "a head that is too long, or has too many fields",
+            BadHead::TargetTooLong => "a target that is too long",
+        }
+    }
 }
 
 /// Reads the head at the start of `inbox` and takes it out; nothing when it is not all there. `seen` is how much of it was looked

@@ -9,12 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::ask::Load;
-use crate::balance::ask::TRIES_MAX;
 use crate::balance::balancer::Balancer;
 use crate::balance::live_pools::LivePool;
 use crate::balance::retry_budget::LEAST_PER_SECOND;
 use crate::balance::retry_budget::RetryBudget;
-use crate::balance::standing::Pick;
 use crate::balance::standing::Standing;
 use crate::balance::window::BUCKETS;
 use crate::health::table::HealthTable;
@@ -23,8 +21,11 @@ use crate::proxy::cells::PoolCell;
 use crate::proxy::upstream::endpoint::Endpoint;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::queue::Queue;
+use crate::regional::choice::Admission;
+use crate::regional::choice::Choice;
+use crate::regional::choice::Wish;
+use crate::regional::choice::choose;
 use crate::regional::members;
-use crate::regional::members::Seen;
 use crate::regional::pool::PoolPlan;
 
 /// How often weights that grow are worked out anew.
@@ -59,17 +60,6 @@ struct Fresh {
     until: Moment,
     /// Weights that an operator ordered, of hashed methods.
     reweighed: bool,
-}
-
-/// What a request says for its choice.
-#[derive(Debug, Clone, Copy)]
-pub struct Wish {
-    /// What keyed choices go by.
-    pub key: u64,
-    /// Random bits.
-    pub draw: u64,
-    /// The endpoint its cookie names.
-    pub sticky: Option<usize>,
 }
 
 /// What became of a wish.
@@ -157,32 +147,17 @@ impl Pool {
     }
 
     fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
-        let stays = wish.sticky.filter(|at| standing.may_stay(*at) && !tried.contains(&(*at as u32)));
-        if let Some(at) = stays.filter(|at| self.has_room(*at) && self.endpoints[*at].live.ask(now)) {
-            return self.taken(at);
+        let admits = |at: usize| match (self.has_room(at), &self.endpoints[at].live) {
+            (false, _) => Admission::Full,
+            (true, live) if live.ask(now) => Admission::Yes,
+            (true, _) => Admission::No,
+        };
+        let load = (&Carried(&self.endpoints), now);
+        match choose(standing, &mut self.balancer.borrow_mut(), tried, wish, load, admits) {
+            Choice::Member(at) => Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone())),
+            Choice::AllFull => Chosen::AllFull,
+            Choice::Nobody => Chosen::Nobody,
         }
-        // Those that are full are passed over as if they had been tried.
-        let mut passed = [0u32; TRIES_MAX + FULL_MAX];
-        let mut count = tried.len().min(TRIES_MAX);
-        passed[..count].copy_from_slice(&tried[..count]);
-        let mut is_full = false;
-        while count < passed.len() {
-            let pick =
-                Pick { tried: &passed[..count], load: &Carried(&self.endpoints), key: wish.key, draw: wish.draw, now };
-            let Some(at) = standing.pick(&mut self.balancer.borrow_mut(), &pick) else { break };
-            let has_room = self.has_room(at);
-            if has_room && self.endpoints[at].live.ask(now) {
-                return self.taken(at);
-            }
-            is_full |= !has_room;
-            passed[count] = at as u32;
-            count += 1;
-        }
-        if is_full { Chosen::AllFull } else { Chosen::Nobody }
-    }
-
-    fn taken(&self, at: usize) -> Chosen {
-        Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone()))
     }
 
     fn has_room(&self, at: usize) -> bool {
@@ -205,12 +180,7 @@ impl Pool {
     #[cold]
     fn look_again(&self, look: Look<'_>, epoch: u64, was_reweighed: bool, now: Moment) -> Fresh {
         let plan = &self.plan;
-        let seen = |at: usize| {
-            let live = &self.live.members()[at];
-            let risen = look.health.risen(plan.members[at].id).max(live.admits_since());
-            Seen { is_admitting: live.might_admit(now), risen }
-        };
-        let members = members::now(plan, look.health, seen);
+        let members = members::now(plan, look.health, |at| members::seen(plan, look.health, &self.live, at, now));
         for (member, endpoint) in members.iter().zip(&self.endpoints) {
             if member.is_withdrawn {
                 endpoint.retire();
@@ -218,19 +188,12 @@ impl Pool {
         }
         let reweighed = look.health.pool(plan.id).reweighed;
         if self.is_keyed() && (reweighed || was_reweighed) {
-            let weight = |member: &crate::regional::pool::MemberPlan| {
-                look.health.weight_ordered(member.id).unwrap_or(member.weight)
-            };
-            *self.balancer.borrow_mut() = Balancer::new(plan.reweighed(weight), self.core);
+            *self.balancer.borrow_mut() = Balancer::new(members::reweighed(plan, look.health), self.core);
         }
-        let slow_start = if self.is_keyed() { Duration::ZERO } else { plan.upstream.slow_start };
-        let standing = Standing::of(&members, plan.upstream.panic_percent, slow_start, now);
+        let standing = members::standing(plan, &members, now);
         self.cell.panics(standing.panics());
         let wakes = self.live.wakes_at().filter(|at| *at > now).unwrap_or(Moment(u64::MAX));
         let until = if standing.is_growing() { wakes.min(now + GROWING) } else { wakes };
         Fresh { standing, look: look.number, epoch, until, reweighed }
     }
 }
-
-/// So many that are full are passed over for one request; a pool with more of them than that is full.
-const FULL_MAX: usize = 24;
