@@ -39,6 +39,7 @@ use crate::proxy::decide::Known;
 use crate::proxy::decide::decide;
 use crate::proxy::decide::pool_key;
 use crate::proxy::exchange::attempt::Failed;
+use crate::proxy::exchange::judge::Judged;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
 use crate::proxy::outgoing::Outgoing;
@@ -68,7 +69,7 @@ pub async fn serve<F: Front>(
     let is_grpc = asked.is_grpc();
     let reply = answer((core, view), client, &mut asked, front, deadline, &mut story).await;
     if let Some(reply) = reply {
-        let reply = if is_grpc { reply.as_grpc() } else { reply };
+        let reply = if is_grpc { reply.as_grpc() } else { reply }.dated(core.deadlines.now());
         story.gets(reply.status);
         deadline.within(client.door.front.http().timeouts.body);
         if reply.send(front, deadline).await.is_err() {
@@ -205,6 +206,8 @@ impl Request<'_> {
         loop {
             let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, &mut now, front, story).await {
                 Ok(admitted) => admitted,
+                // There is no other endpoint: what the last one did stands.
+                Err(Some(_)) if tries > 0 => return Some(Reply::of(StatusCode::BAD_GATEWAY)),
                 Err(reply) => return reply,
             };
             // What was waited in the queue is not the endpoint's time; what attempts took before this one is the client's.
@@ -219,9 +222,11 @@ impl Request<'_> {
             let is_again = match met {
                 Ok((back, answer, headed)) => {
                     now = headed;
-                    let is_ejected = self.judge(&attempt, &answer, now);
-                    if !(is_ejected && outgoing.is_idempotent() && self.may_again(tries, pool, &upload)) {
-                        return self.deliver(&attempt, &outgoing, back, answer, &mut upload, front, story).await;
+                    let judged = self.judge(&attempt, &answer, now);
+                    let is_safe = judged == Judged::Rests && outgoing.is_idempotent();
+                    if !(is_safe && self.may_again(tries, pool, &upload)) {
+                        let answered = (judged, back, answer);
+                        return self.deliver(&attempt, &outgoing, answered, &mut upload, front, story).await;
                     }
                     true
                 }

@@ -167,10 +167,10 @@ async fn refuse(
     status: StatusCode,
     code: &'static str,
 ) {
-    front.keeps_alive = false;
+    front.distrust();
     deadline.within(client.door.front.http().timeouts.body);
     core.refused_head(client, status, code);
-    if Reply::of(status).send(front, deadline).await.is_ok() {
+    if Reply::of(status).dated(core.deadlines.now()).send(front, deadline).await.is_ok() {
         close(front, deadline).await;
     }
 }
@@ -186,8 +186,8 @@ async fn shut_down(front: &mut H1Front, deadline: &Deadline) -> bool {
 
 /// Ends a connection so that the client hears all that was said to it.
 async fn close(front: &mut H1Front, deadline: &Deadline) {
-    // All that it sent was read: closing loses nothing.
-    if front.is_body_over() && front.inbox.is_empty() && !front.stream.is_tls() {
+    // All that it sent was read and understood: closing loses nothing.
+    if !front.is_distrusted && front.is_body_over() && front.inbox.is_empty() && !front.stream.is_tls() {
         return;
     }
     deadline.within(LINGER);

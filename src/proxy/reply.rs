@@ -9,11 +9,13 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::model::Moment;
 use crate::proxy::asked::grpc_status;
 use crate::proxy::back::Extent;
 use crate::proxy::deadline::Deadline;
 use crate::proxy::front::Front;
 use crate::proxy::front::FrontFault;
+use crate::route::expires::date;
 
 /// So much of a body that is there already is read over, to keep a connection. A form's.
 const READ_OVER_MAX: usize = 64 * 1024;
@@ -65,6 +67,12 @@ impl Reply {
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
+    }
+
+    /// With the date, which a server that has a clock tells (RFC 9110 section 6.6.1).
+    pub fn dated(self, now: Moment) -> Self {
+        let date = HeaderValue::from_bytes(&date(now)).expect("a date is letters, digits and spaces");
+        self.with(header::DATE, date)
     }
 
     /// In the form a client of gRPC understands: a call that has failed, told in fields of a 200 (gRPC over HTTP/2,

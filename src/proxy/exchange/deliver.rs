@@ -14,6 +14,7 @@ use crate::proxy::back::BackFault;
 use crate::proxy::decide::values;
 use crate::proxy::exchange::Attempt;
 use crate::proxy::exchange::Request;
+use crate::proxy::exchange::judge::Judged;
 use crate::proxy::front::Front;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::relay;
@@ -30,13 +31,11 @@ use crate::route::upgrade::switched;
 
 impl Request<'_> {
     /// The endpoint's response, to the client.
-    #[expect(clippy::too_many_arguments, reason = "all that a request and its two ends are made of")]
     pub(super) async fn deliver<F: Front>(
         &self,
         attempt: &Attempt<'_>,
         outgoing: &Outgoing,
-        mut back: Back,
-        mut answer: Answer,
+        (judged, mut back, mut answer): (Judged, Back, Answer),
         upload: &mut Upload,
         front: &mut F,
         story: &mut Story,
@@ -71,18 +70,31 @@ impl Request<'_> {
         }
         story.gets(answer.status);
         let Answer { status, headers, extent } = answer;
+        // Of a tunnel the endpoint's part is done: what follows is between its ends.
+        let is_creditable = judged == Judged::Well;
+        if is_creditable && goes_raw {
+            self.passed(attempt);
+        }
         let relayed = match front.begin(status, headers, extent, goes_raw) {
             Err(fault) => Err(Fault::Front(fault)),
             Ok(()) => self.relay(&mut back, upload, front, patience, goes_raw).await,
         };
         story.came(upload.bytes());
         match relayed {
-            Ok(()) => self.keep(attempt, back),
+            Ok(()) => {
+                if is_creditable && !goes_raw {
+                    self.passed(attempt);
+                }
+                self.keep(attempt, back);
+            }
             Err(fault) => {
-                if let Fault::Back(fault) = &fault
-                    && !goes_raw
-                {
-                    self.failed(attempt, fault);
+                match &fault {
+                    _ if goes_raw => {}
+                    Fault::Back(fault) => _ = self.failed(attempt, fault),
+                    Fault::BackTimeout => self.timed_out(attempt),
+                    // The client's doing: the endpoint was well as long as anybody listened.
+                    _ if is_creditable => self.passed(attempt),
+                    _ => {}
                 }
                 story.broke_off(attempt.pool, &fault);
                 front.abort();

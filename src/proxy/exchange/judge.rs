@@ -15,16 +15,24 @@ use crate::proxy::exchange::Attempt;
 use crate::proxy::exchange::Request;
 
 impl Request<'_> {
-    /// The endpoint answered: was it well? Whether it rests from now on.
-    pub(super) fn judge(&self, attempt: &Attempt<'_>, answer: &Answer, now: Moment) -> bool {
+    /// The endpoint answered: was it well so far? Its body may still break off, so [`Request::passed`] comes at its end.
+    pub(super) fn judge(&self, attempt: &Attempt<'_>, answer: &Answer, now: Moment) -> Judged {
         let outcome = outcome_of(answer);
         attempt.in_flight.endpoint.took(now.since(attempt.began), outcome == Outcome::Passed, now);
         if outcome == Outcome::Passed {
-            let turned = attempt.in_flight.endpoint.live.passed(attempt.began, now);
-            turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
-            return false;
+            return Judged::Well;
         }
-        self.tell(attempt, outcome, &format_args!("status {}", answer.status.as_u16()), now)
+        match self.tell(attempt, outcome, &format_args!("status {}", answer.status.as_u16()), now) {
+            true => Judged::Rests,
+            false => Judged::Ill,
+        }
+    }
+
+    /// The endpoint has done its part to the end.
+    pub(super) fn passed(&self, attempt: &Attempt<'_>) {
+        let turned =
+            attempt.in_flight.endpoint.live.passed(attempt.began, self.core.deadlines.now().max(attempt.began));
+        turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
     }
 
     pub(super) fn failed(&self, attempt: &Attempt<'_>, fault: &BackFault) -> bool {
@@ -57,6 +65,17 @@ impl Request<'_> {
         turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
         is_ejected
     }
+}
+
+/// What a response's head says of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// To its credit, if its body is as well.
+    Well,
+    /// A failure.
+    Ill,
+    /// A failure too many: it rests from now on.
+    Rests,
 }
 
 /// Whether a response is to the endpoint's credit. Of gRPC the status is in the head when a call fails at once.

@@ -54,6 +54,8 @@ pub struct H1Front {
     is_tunnel: bool,
     /// In a tunnel: nothing more comes from the endpoint.
     shuts_down: bool,
+    /// What it sent was refused, and more of it may be on its way.
+    pub is_distrusted: bool,
     /// The response's head was laid.
     pub has_begun: bool,
     bytes_before: u64,
@@ -77,6 +79,7 @@ impl H1Front {
             has_ended: false,
             is_tunnel: false,
             shuts_down: false,
+            is_distrusted: false,
             has_begun: false,
             bytes_before: 0,
             was_aborted: false,
@@ -205,6 +208,7 @@ impl Front for H1Front {
 
     fn distrust(&mut self) {
         self.keeps_alive = false;
+        self.is_distrusted = true;
     }
 
     fn begin(
