@@ -198,8 +198,8 @@ impl Daemon {
         let (keeper, handle, jobs) = Keeper::new(loaded.snapshot.clone(), clock);
         let (counts, access_log) = (Arc::new(ProxyCounts::default()), Arc::new(AccessLog::default()));
         let cores = proxy_workers(&model.proxy);
-        let shared = Shared::new(clock, handle.clone(), cores, counts.clone(), access_log.clone());
-        let mut proxy = Proxy::new(Arc::new(shared));
+        let shared = Arc::new(Shared::new(clock, handle.clone(), cores, counts.clone(), access_log.clone()));
+        let mut proxy = Proxy::new(shared.clone());
         let proxied = proxy.prepare(&model, &mut given).map_err(problems)?;
         let mut doors = Doors::bind(&model.admin, &model.tls, predecessor.is_some()).map_err(problems)?;
         let mut knocks = model.admin.socket.as_deref().map(Knocks::prepare).transpose().map_err(StartError::System)?;
@@ -217,6 +217,7 @@ impl Daemon {
         let admin = Admin::new(handle.clone(), clock, reload_for(Reloads(orders.clone())))
             .serving(config.to_owned(), reloads.clone())
             .listening(sockets_now.clone())
+            .proxying(shared)
             .counting(metrics.clone());
         let admin = Arc::new(admin);
         if predecessor.is_none() {

@@ -42,7 +42,8 @@
 //! health   health::schedule -> prober -> keeper -> Belief::after -> HealthTable -> World
 //! request  proxy::accept -> proxy::decide -> route::plan -> proxy::upstream (balance) -> proxy::relay -> balance::live
 //! config   files -> Spec -> check -> Model -> Snapshot -> keeper -> World
-//! explain  cmd or admin -> responder's own client and steering::decide, with a tracer that keeps what it is told
+//! explain  cmd or admin -> responder's own client and steering::decide, with a tracer that keeps what it is told; of a URL
+//!          on to proxy::decide, regional::which and regional::choice, as the proxy asks them
 //! ```
 //!
 //! A query or a request loads the [`world::World`] once, decides on it and lets it go. Snapshot and health table are published

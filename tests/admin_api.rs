@@ -66,6 +66,31 @@ async fn every_get_answers_as_the_document_says_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explain_takes_a_name_or_a_url_with_headers() {
+    let site = Site::start().await;
+    let asked = async |query: &str| site.socket().get(&format!("/v1/explain?{query}")).await;
+    let said = asked("url=http://www.example.com/x&client=192.0.2.1&header=a:%20b&header=c:%20d&cookie=e=f").await;
+    assert_eq!(said.status, 200, "{said:?}");
+    let schemas = Schemas::of(&site.socket().get("/v1/openapi.json").await.json());
+    schemas.check("explain", &json!({ "$ref": "#/components/schemas/Explanation" }), &said.json());
+    assert_eq!(said.json()["request"]["outcome"]["what"], "no-listener");
+    for (query, why) in [
+        ("", "`name` is missing"),
+        ("name=www.example.com&url=http://www.example.com/", "give one of"),
+        ("name=www.example.com&header=a:%20b", "are of a request"),
+        ("url=www.example.com", "begins with http"),
+        ("url=http://www.example.com/&method=GET&method=PUT", "given twice"),
+        ("url=http://www.example.com/&header=a:%20b%0d%0ac:%20d", "a name and a value"),
+        ("url=http://www.example.com/&listener=edge", "listener `edge` is not there"),
+    ] {
+        let refused = asked(query).await;
+        assert_eq!(refused.status, 400, "{query}: {refused:?}");
+        schemas.check_problem(&refused);
+        assert!(refused.json().to_string().contains(why), "{query}: {}", refused.json());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_document_and_the_table_have_the_same_requests() {
     let site = Site::start().await;
     let document = site.socket().get("/v1/openapi.json").await.json();

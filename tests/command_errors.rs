@@ -22,6 +22,9 @@ use common::free_port;
 
 const GOLDENS: &str = "tests/golden/command";
 
+/// What a client may request of `edge.toml`.
+const URL_EU: &str = "http://www.example.com/api/v2/users?x=1";
+
 /// One case: the golden's name, what stands after `rhumb`, and how it must end.
 type Case = (&'static str, &'static [&'static str], i32);
 
@@ -55,6 +58,49 @@ const ALONE: &[Case] = &[
     ("explain-offline-down", &["explain", "www.example.com", "--offline", "--down", "pool/eu-wbe"], 2),
     ("explain-two-places", &["explain", "www.example.com", "--client", "192.0.2.1", "--geo", "EU"], 2),
     ("explain-no-name", &["explain"], 2),
+    ("explain-url-wrong", &["explain", "https:///x", "--offline", "-c", "edge.toml"], 2),
+    ("explain-header-of-a-name", &["explain", "www.example.com", "--header", "x-canary: true"], 2),
+    ("explain-header-wrong", &["explain", "http://www.example.com/", "--header", "x-canary"], 2),
+    ("explain-unknown-listener", &["explain", URL_EU, "--offline", "-c", "edge.toml", "--listener", "edge-uu"], 2),
+    // Requests, through all tiers
+    ("explain-url", &["explain", URL_EU, "--offline", "-c", "edge.toml", "--client", "192.0.2.7"], 0),
+    (
+        "explain-url-canary",
+        &["explain", URL_EU, "--offline", "-c", "edge.toml", "--header", "x-canary: true", "--cookie", "session=1"],
+        0,
+    ),
+    ("explain-url-down", &["explain", URL_EU, "--offline", "-c", "edge.toml", "--down", "region/eu-west"], 0),
+    (
+        "explain-url-fallback",
+        &["explain", URL_EU, "--offline", "-c", "edge.toml", "--down", "pool/eu-app", "--method", "POST"],
+        0,
+    ),
+    (
+        "explain-url-backup",
+        &["explain", URL_EU, "--offline", "-c", "edge.toml", "--down", "endpoint/eu-app/10.0.0.1"],
+        0,
+    ),
+    (
+        "explain-url-panic",
+        &[
+            "explain",
+            URL_EU,
+            "--offline",
+            "-c",
+            "edge.toml",
+            "--listener",
+            "edge-us",
+            "--down",
+            "endpoint/us-app/10.1.0.1",
+            "--down",
+            "endpoint/us-app/10.1.0.2",
+        ],
+        0,
+    ),
+    ("explain-url-refused", &["explain", "http://www.example.com/%2e%2e/x", "--offline", "-c", "edge.toml"], 0),
+    ("explain-url-redirect", &["explain", "http://www.example.com/old?x", "--offline", "-c", "edge.toml"], 0),
+    ("explain-url-address", &["explain", "http://198.51.100.10/", "--offline", "-c", "edge.toml"], 0),
+    ("explain-url-no-listener", &["explain", "https://www.example.com/", "--offline", "-c", "edge.toml"], 0),
     ("diff-unreachable", &["diff"], 5),
     ("diff-from-invalid", &["diff", "--from", "broken.toml"], 3),
     ("diff-top", &["diff", "--top", "many"], 2),
@@ -168,6 +214,54 @@ const HELP: &[&[&str]] = &[
     &["schema"],
 ];
 
+/// Two regions, each with load balancers for DNS and an application behind them.
+const EDGE: &str = r#"
+[server]
+listen = ["127.0.0.1:5300"]
+zones_dir = "edge-zones"
+[region.eu-west]
+[region.us-east]
+[pool.eu-edge]
+region = "eu-west"
+endpoints = [{ address = "192.0.2.10" }]
+[pool.us-edge]
+region = "us-east"
+endpoints = [{ address = "198.51.100.10" }]
+[pool.eu-app]
+region = "eu-west"
+fallback = "eu-canary"
+balance = "ring_hash"
+hash_on = "query:x"
+endpoints = [{ address = "10.0.0.1", port = 8080, weight = 3 }, { address = "10.0.0.2", port = 8080 }, { address = "10.0.0.3", port = 8080, backup = true }]
+[pool.eu-canary]
+region = "eu-west"
+endpoints = [{ address = "10.0.0.9", port = 8080 }, { address = "10.0.0.10", port = 8080, weight = 3 }]
+[pool.us-app]
+region = "us-east"
+balance = "least_conn"
+endpoints = [{ address = "10.1.0.1" }, { address = "10.1.0.2" }]
+[vip."www.example.com."]
+policy = "failover"
+pools = [{ pool = "eu-edge" }, { pool = "us-edge" }]
+[[listener]]
+name = "edge-eu"
+region = "eu-west"
+bind = "192.0.2.10:80"
+protocol = "http"
+routes = [
+  { name = "canary", path_prefix = "/api/", headers = { x-canary = "true" }, pool = "eu-canary", sticky = "srv" },
+  { name = "api", path_prefix = "/api/", pool = "eu-app", rewrite = { prefix = "/" }, timeout = "5s", retries = 2, request_headers = { set = { x-region = "eu" }, remove = ["x-debug"] } },
+  { name = "old", path_prefix = "/old", redirect = { to = "https://{host}/new{uri}", status = 301 } },
+  { name = "rest", pools = [{ pool = "eu-app", weight = 95 }, { pool = "eu-canary", weight = 5 }], expires = "30d", response_headers = { remove = ["server"] } },
+]
+[[listener]]
+name = "edge-us"
+region = "us-east"
+bind = "198.51.100.10:80"
+protocol = "http"
+routes = [{ pool = "us-app" }]
+"#;
+
 /// A folder with the files that the cases name, and no server.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -179,6 +273,9 @@ fn folder() -> tempfile::TempDir {
     // Documentation addresses are nobody's, so nothing can be bound there.
     put("elsewhere.toml", "[server]\nlisten = [\"192.0.2.1:5300\"]\n");
     put("rhumb.toml", "[server]\nlisten = [\"127.0.0.1:5300\"]\n[admin]\nsocket = \"admin.sock\"\n");
+    put("edge.toml", EDGE);
+    fs::create_dir(folder.path().join("edge-zones")).unwrap();
+    put("edge-zones/example.com.zone", "$TTL 1h\n@ SOA ns hostmaster 1 2h 15m 2w 5m\n@ NS ns\nns A 192.0.2.53\n");
     put("wrong.token", "guessed\n");
     put("reader.token", "test\n");
     put("bad.zone", "$TTL 1h\n@ SOA ns hostmaster 1 2h 15m 2w 5m\n@ NS ns\nns A 192.0.2.300\n");

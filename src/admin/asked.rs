@@ -64,7 +64,9 @@ pub(super) fn keys(uri: &Uri, known: &[Key]) -> Result<Vec<(String, String)>, Fa
             let takes = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let detail = format!("there is no key `{}`; this path takes: {takes}", key.escape_debug());
             errors.push(ErrorSaid { detail, pointer: None, parameter });
-        } else if keys[..at].iter().any(|(before, _)| before == key) {
+        } else if keys[..at].iter().any(|(before, _)| before == key)
+            && !known.iter().any(|k| k.name == key && k.repeated)
+        {
             errors.push(ErrorSaid { detail: format!("`{key}` is given twice"), pointer: None, parameter });
         }
     }
@@ -85,6 +87,11 @@ impl Asked {
     /// A value of the query string.
     pub(super) fn key(&self, name: &str) -> Option<&str> {
         self.keys.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of a key that may be there several times.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        self.keys.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
     /// A number of the query string.

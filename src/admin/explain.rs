@@ -3,7 +3,14 @@
 //! The question goes through [`responder::respond`] as a query would; the steps come from [`steering::explain`], which
 //! runs the same `decide` with the same draw and keeps what it is told. Nothing here decides.
 //!
+//! Of a URL it goes on: which region, listener, route, pool and endpoint ([`request`]).
+//!
 //! [`steering::explain`]: crate::steering::explain
+
+pub mod asked;
+mod endpoint;
+mod listener;
+pub mod request;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,6 +41,9 @@ use crate::admin::dto::NextSaid;
 use crate::admin::dto::OrderSaid;
 use crate::admin::dto::PoolSaid;
 use crate::admin::dto::RuleSaid;
+use crate::admin::explain::asked::RequestAsked;
+use crate::admin::explain::listener::Arrived;
+use crate::admin::explain::request::Proxied;
 use crate::admin::look;
 use crate::dns::code::rcode;
 use crate::geo::place::Origin;
@@ -69,14 +79,32 @@ use crate::world::World;
 /// What is asked of `explain`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    /// The name, absolute or not.
-    pub name: String,
+    /// The name, absolute or not, or a request.
+    pub what: What,
     /// The type's name, `A`.
     pub rtype: String,
     /// Whose place counts.
     pub who: Who,
     /// `region/X`, `pool/X`, `endpoint/POOL/ADDRESS`: taken to be down.
     pub down: Vec<String>,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A name, of DNS alone.
+    Name(String),
+    /// A page, for which DNS is asked first.
+    Request(RequestAsked),
+}
+
+impl What {
+    fn name(&self) -> &str {
+        match self {
+            What::Name(name) => name,
+            What::Request(asked) => &asked.host,
+        }
+    }
 }
 
 /// Whose place counts.
@@ -134,37 +162,108 @@ fn spot(text: &str) -> Result<Who, String> {
 ///
 /// # Errors
 /// A sentence about what is wrong with the question.
-pub fn explain(world: &World, question: &Question, draw: Draw) -> Result<Explanation, String> {
+pub fn explain(world: &World, proxied: Proxied<'_>, question: &Question, draw: Draw) -> Result<Explanation, String> {
     let world = with_down(world, &question.down)?;
-    let name = Name::from_ascii(question.name.trim_end_matches('.')).map(|mut name| {
-        name.set_fqdn(true);
-        name
-    });
-    let name = name.map_err(|e| format!("name `{}`: {e}", question.name))?;
-    let rtype: RecordType =
-        question.rtype.to_ascii_uppercase().parse().map_err(|_| format!("type `{}` is not known", question.rtype))?;
-    let client = match question.who {
+    let What::Request(asked) = &question.what else {
+        return resolved(&world, question, draw).map(|(said, _)| said);
+    };
+    if let Some(name) =
+        asked.listener.as_ref().filter(|name| world.snapshot.model.listeners.iter().all(|l| l.name != **name))
+    {
+        let names: Vec<&str> = world.snapshot.model.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(format!("listener `{name}` is not there; there is {there}"));
+    }
+    let (mut said, pool) = match asked.address() {
+        Some(_) => (unasked(asked, &question.who), None),
+        None => resolved(&world, question, draw)?,
+    };
+    let (arrived, because) = arrived(&world.snapshot.model, &said, pool, asked);
+    let peer = match question.who {
+        Who::Network(address, _) => address,
+        Who::Nobody => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Who::Geo(_) | Who::At(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    said.request = Some(request::request((&world, proxied), asked, (&arrived, because), peer, draw.random));
+    Ok(said)
+}
+
+/// Nobody asks DNS for an address.
+fn unasked(asked: &RequestAsked, who: &Who) -> Explanation {
+    let answer = AnswerSaid { rcode: "none".to_owned(), authoritative: false, records: Vec::new(), scope: None };
+    Explanation {
+        name: asked.host.clone(),
+        rtype: "address".to_owned(),
+        client: ClientSaid { prefix: prefix(who), from: from(who) },
+        decision: None,
+        answer,
+        request: None,
+    }
+}
+
+/// Where the client is sent to, and why in words.
+fn arrived(model: &Model, said: &Explanation, pool: Option<PoolId>, asked: &RequestAsked) -> (Arrived, String) {
+    let last = |record: &String| record.split_whitespace().last()?.parse().ok();
+    let addresses = match asked.address() {
+        Some(address) => vec![address],
+        None => said.answer.records.iter().filter_map(last).collect(),
+    };
+    let region = pool.map(|pool| model.pool(pool).region);
+    let because = match (pool, &asked.listener, &said.decision) {
+        (_, Some(listener), _) => format!("listener {listener} was named"),
+        (Some(pool), None, _) => format!("that of pool {}, which DNS answers with", model.pool(pool).name),
+        (None, None, Some(_)) => "DNS has no pool left; a client with an older answer comes here".to_owned(),
+        (None, None, None) if asked.address().is_some() => "the URL has an address".to_owned(),
+        (None, None, None) => format!("{} is no VIP: any listener may be meant", said.name),
+    };
+    (Arrived { region, addresses }, because)
+}
+
+fn prefix(who: &Who) -> Option<String> {
+    let client = client(who);
+    (!is_placed(who)).then(|| format!("{}/{}", client.address, client.prefix))
+}
+
+/// Whether the client was placed by hand and has no address.
+fn is_placed(who: &Who) -> bool {
+    matches!(who, Who::Geo(_) | Who::At(_))
+}
+
+fn client(who: &Who) -> Client {
+    match *who {
         Who::Nobody => Client::from_source(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         Who::Network(address, prefix) => Client::from_subnet(address, prefix),
         Who::Geo(_) | Who::At(_) => Client::from_subnet(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-    };
-    let (vip, mut answer) = ask(&world, &name, rtype, &client, draw)?;
+    }
+}
+
+/// What DNS answers, and the pool it is from.
+fn resolved(world: &World, question: &Question, draw: Draw) -> Result<(Explanation, Option<PoolId>), String> {
+    let name = question.what.name();
+    let name = Name::from_ascii(name.trim_end_matches('.')).map(|mut name| {
+        name.set_fqdn(true);
+        name
+    });
+    let name = name.map_err(|e| format!("name `{}`: {e}", question.what.name()))?;
+    let rtype: RecordType =
+        question.rtype.to_ascii_uppercase().parse().map_err(|_| format!("type `{}` is not known", question.rtype))?;
+    let client = client(&question.who);
+    let (vip, mut answer) = ask(world, &name, rtype, &client, draw)?;
     let family = if rtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
-    let trace = vip.map(|vip| trace(&world, vip, family, &question.who, &client, draw));
-    let by_hand = matches!(question.who, Who::Geo(_) | Who::At(_));
-    if let Some(trace) = trace.as_ref().filter(|_| by_hand) {
+    let trace = vip.map(|vip| trace(world, vip, family, &question.who, &client, draw));
+    if let Some(trace) = trace.as_ref().filter(|_| is_placed(&question.who)) {
         answer = answer_of(&world.snapshot.model, trace);
     }
-    Ok(Explanation {
+    let pool = trace.as_ref().and_then(|trace| trace.decision.pool);
+    let said = Explanation {
         name: name.to_string(),
         rtype: rtype.to_string(),
-        client: ClientSaid {
-            prefix: (!by_hand).then(|| format!("{}/{}", client.address, client.prefix)),
-            from: from(&question.who),
-        },
-        decision: trace.map(|trace| decision(&world, &question.who, &trace)),
+        client: ClientSaid { prefix: prefix(&question.who), from: from(&question.who) },
+        decision: trace.map(|trace| decision(world, &question.who, &trace)),
         answer,
-    })
+        request: None,
+    };
+    Ok((said, pool))
 }
 
 fn from(who: &Who) -> String {

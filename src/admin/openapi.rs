@@ -22,6 +22,7 @@ use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::path::ParameterBuilder;
 use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::Http;
@@ -122,7 +123,7 @@ fn item(route: &Route, shapes: &mut BTreeMap<String, RefOr<Schema>>) -> PathItem
                 .parameter_in(ParameterIn::Query)
                 .required(required)
                 .description(Some(key.about))
-                .schema(Some(text())),
+                .schema(Some(if key.repeated { texts() } else { text() })),
         );
     }
     if let Some(shape) = route.body {
@@ -186,6 +187,11 @@ fn answer(answer: &Answer, shapes: &mut BTreeMap<String, RefOr<Schema>>) -> utoi
 
 fn text() -> Schema {
     Schema::Object(ObjectBuilder::new().schema_type(Type::String).build())
+}
+
+/// One after the other, each with the name of the key (`form`, exploded, which is what OpenAPI takes unless told).
+fn texts() -> Schema {
+    Schema::Array(ArrayBuilder::new().items(RefOr::T(text())).build())
 }
 
 /// The names between braces.

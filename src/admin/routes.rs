@@ -34,6 +34,7 @@ use crate::admin::table::Found;
 use crate::admin::table::Route;
 use crate::admin::turns::Turns;
 use crate::model::Problem;
+use crate::proxy::core::Shared;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
 use crate::runtime::reloads::Reloads;
@@ -68,6 +69,8 @@ pub struct Admin {
     pub(super) checking: tokio::sync::Mutex<()>,
     /// Streams that are open.
     pub(super) streams: AtomicUsize,
+    /// What the cores of the proxy share.
+    pub(super) proxied: Option<Arc<Shared>>,
     /// Counts orders given and ended here: wakes those who follow them.
     pub(super) ordered: watch::Sender<u64>,
 }
@@ -89,6 +92,7 @@ impl Admin {
             turns: Turns::default(),
             checking: tokio::sync::Mutex::default(),
             streams: AtomicUsize::new(0),
+            proxied: None,
             ordered: watch::channel(0).0,
         }
     }
@@ -101,6 +105,11 @@ impl Admin {
     /// The same with the file that is served, and how reloads of it end.
     pub fn serving(self, config: PathBuf, reloads: Arc<Reloads>) -> Self {
         Admin { config, reloads: Some(reloads), ..self }
+    }
+
+    /// The same with what the proxy's cores know of their endpoints.
+    pub fn proxying(self, proxied: Arc<Shared>) -> Self {
+        Admin { proxied: Some(proxied), ..self }
     }
 
     /// The same with the sockets that take queries, as they are at any time.

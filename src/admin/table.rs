@@ -62,6 +62,8 @@ pub struct Key {
     pub about: &'static str,
     /// Whether it must be there.
     pub required: bool,
+    /// Whether it may be there several times.
+    pub repeated: bool,
 }
 
 /// What a request answers when all is well.
@@ -106,7 +108,15 @@ const fn list<T: ToSchema>() -> Shape {
 type Handler = fn(Asked) -> Pin<Box<dyn Future<Output = Said> + Send>>;
 
 const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, required: false }
+    Key { name, about, required: false, repeated: false }
+}
+
+const fn required(name: &'static str, about: &'static str) -> Key {
+    Key { required: true, ..key(name, about) }
+}
+
+const fn repeated(name: &'static str, about: &'static str) -> Key {
+    Key { repeated: true, ..key(name, about) }
 }
 
 const LIMIT: Key = key("limit", "at most so many items, 1 to 10000; 1000 unless told");
@@ -174,15 +184,20 @@ pub static ROUTES: &[Route] = &[
     route!(GET "/v1/events", "What turned, when and why, oldest first; the last thousand are kept.",
         &[key("from", "the number of the first event wanted; 0 unless told"), LIMIT], None,
         Json(list::<dto::EventSaid>()), &[], answers::events::events),
-    route!(GET "/v1/explain", "What a client would be answered, and why.",
-        &[Key { name: "name", about: "the name to ask for", required: true }, key("type", "the type to ask for; A unless told"),
+    route!(GET "/v1/explain", "What a client would be answered, and why; of a URL, also what becomes of the request.",
+        &[key("name", "the name to ask for"), key("type", "the type to ask for; A unless told"),
+        key("url", "or a URL to request, as in https://www.example.com/api?x=1"),
+        key("method", "of the request; GET unless told"),
+        repeated("header", "a header of the request, as in `x-canary: true`; once for each"),
+        repeated("cookie", "a cookie of the request, as in `user=7`; once for each"),
+        key("listener", "the listener that the request comes to, whatever DNS says"),
         key("client", "a client's address, or its network as in 192.0.2.0/24"),
         key("geo", "or a client somewhere in this place: CONTINENT[-COUNTRY[-SUBDIVISION]]"),
         key("at", "or a client at this spot: degrees north and east, as in 52.52,13.40"),
         key("down", "taken to be down: region/X, pool/X, endpoint/POOL/ADDRESS, with commas between")], None,
         Json(shape::<dto::Explanation>()), &[], answers::explain::explained),
     route!(GET "/v1/map", "Where a VIP sends each country now.",
-        &[Key { name: "vip", about: "the VIP's name", required: true }, key("type", "A or AAAA; A unless told")], None,
+        &[required("vip", "the VIP's name"), key("type", "A or AAAA; A unless told")], None,
         Json(shape::<dto::MapSaid>()), &[Kind::Unknown], answers::explain::map),
     route!(GET "/v1/stream", "Server-sent events: `hello` first, then what changes. `standing` events carry their number \
         as id, and a reader that comes back with Last-Event-ID is told what it missed.", &[], None,

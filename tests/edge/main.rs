@@ -9,6 +9,7 @@ mod deadlines;
 mod desync;
 mod example;
 mod exchange;
+mod explain;
 mod floods;
 mod floods_h2;
 mod framing;

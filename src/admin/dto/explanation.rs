@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::RequestSaid;
+
 /// `GET /v1/explain`: what a client would be answered, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
@@ -18,6 +20,9 @@ pub struct Explanation {
     pub decision: Option<DecisionSaid>,
     /// The answer on the wire.
     pub answer: AnswerSaid,
+    /// What becomes of the request, when a URL was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestSaid>,
 }
 
 /// The client of an explanation.
@@ -165,7 +170,7 @@ pub struct NextSaid {
 /// The answer on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerSaid {
-    /// `NOERROR`, `NXDOMAIN`…
+    /// `NOERROR`, `NXDOMAIN`…; `none` when the host of a URL is an address, for which nobody asks.
     pub rcode: String,
     /// Whether the server is authoritative for it.
     pub authoritative: bool,

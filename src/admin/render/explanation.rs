@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::admin::dto::DecisionSaid;
 use crate::admin::dto::Explanation;
 use crate::admin::dto::LocateSaid;
+use crate::admin::render::request;
 
 /// The text that `rhumb explain` prints.
 pub fn explanation(said: &Explanation) -> String {
@@ -16,10 +17,13 @@ pub fn explanation(said: &Explanation) -> String {
     let _ = writeln!(out, "{} {:<6} {client}", said.name, said.rtype);
     match &said.decision {
         Some(decision) => steps(&mut out, decision),
+        None if said.answer.rcode == "none" => line(&mut out, "", "dns", "nobody asks: the URL has an address"),
         None if said.answer.rcode == "REFUSED" => line(&mut out, "", "zone", "none of ours holds this name"),
         None => line(&mut out, "", "zone", "answers as it is written; no VIP decides this name and type"),
     }
-    answer(&mut out, said);
+    if said.answer.rcode != "none" {
+        answer(&mut out, said);
+    }
     if let Some(next) = said.decision.as_ref().and_then(|d| d.next.as_ref()) {
         let then = match &next.pool {
             Some(pool) if *pool == next.if_fails => "it is answered all the same".to_owned(),
@@ -28,10 +32,12 @@ pub fn explanation(said: &Explanation) -> String {
         };
         line(&mut out, "", "next", &format!("if {} fails: {then}", next.if_fails));
     }
+    said.request.iter().for_each(|request| request::request(&mut out, request));
     out
 }
 
-fn line(out: &mut String, number: &str, what: &str, text: &str) {
+/// A line of a step.
+pub(super) fn line(out: &mut String, number: &str, what: &str, text: &str) {
     let _ = writeln!(out, "{}", format!(" {number:<1} {what:<9} {text}").trim_end());
 }
 
@@ -196,6 +202,7 @@ mod tests {
             client: ClientSaid { prefix: Some("192.0.2.0/24".into()), from: "--client, as ECS".into() },
             decision: Some(decision),
             answer: AnswerSaid { rcode: "NOERROR".into(), authoritative: true, records: vec![record], scope: None },
+            request: None,
         }
     }
 

@@ -5,6 +5,7 @@ mod explanation;
 mod lists;
 mod one;
 mod orders;
+mod request;
 mod status;
 pub mod table;
 pub mod times;
