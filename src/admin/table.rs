@@ -218,7 +218,7 @@ pub static ROUTES: &[Route] = &[
     route!(GET "/v1/openapi.json", "This document.", &[], None, Answer::AnyJson, &[], answers::openapi),
     route!(GET "/metrics", "What is counted, for Prometheus.", &[], None, Answer::Text, &[Kind::Path], answers::metrics),
     route!(GET "/livez", "Whether the process lives.", &[], None, Answer::Text, &[], answers::alive),
-    route!(GET "/readyz", "Whether the first round of probes is over.", &[], None, Answer::Text, &[Kind::Busy],
+    route!(GET "/readyz", "Whether clients may be sent here.", &[], None, Answer::Text, &[Kind::Busy],
         answers::ready),
     #[cfg(test)]
     route!(GET "/panic", "Fails, for a test.", &[], None, Answer::Text, &[], answers::panics),

@@ -358,6 +358,9 @@ impl Ledger {
         let step = match subject {
             Subject::Endpoint(id) => self.refresh_endpoint(id, now),
             Subject::Pool(_) | Subject::Region(_) => {
+                if let Subject::Region(id) = subject {
+                    self.table.refresh_region(&self.standings, id);
+                }
                 for (id, _) in &before {
                     self.table.refresh_pool(&self.model, &self.standings, *id, now);
                 }

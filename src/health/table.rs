@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::health::forced::Order;
 use crate::health::standings::{Standings, Subject};
 use crate::health::target::check_of;
-use crate::model::{Endpoint, EndpointId, Model, Moment, PoolId};
+use crate::model::{Endpoint, EndpointId, Model, Moment, PoolId, RegionId};
 
 /// A TTL cap that never binds: nothing probes it, or nothing is in doubt.
 pub const HOLDS_FOREVER: u32 = u32::MAX;
@@ -96,6 +96,8 @@ pub struct HealthTable {
     weights: Vec<(EndpointId, u32)>,
     /// When endpoints came up whose weight in a proxy is still growing, by id: few.
     risen: Vec<(EndpointId, Moment)>,
+    /// Regions that an operator took out: few.
+    withdrawn: Vec<RegionId>,
 }
 
 const UP: EndpointHealth = EndpointHealth { usable: true, ejected: false, withdrawn: false, holds_for: HOLDS_FOREVER };
@@ -109,7 +111,8 @@ impl HealthTable {
         let weights = endpoints.clone().filter_map(|id| Some((id, standings.endpoints[id.index()].weight?))).collect();
         let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, false, now)).collect();
         let pools = Vec::with_capacity(model.pools.len());
-        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new() };
+        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new(), withdrawn: Vec::new() };
+        (0..model.regions.len()).map(RegionId::from).for_each(|id| table.refresh_region(standings, id));
         let mut scratch = Vec::new();
         for id in (0..model.pools.len()).map(PoolId::from) {
             let ordered = ordered_of(model, standings, id, now);
@@ -129,7 +132,8 @@ impl HealthTable {
             holds_for: HOLDS_FOREVER,
         });
         let endpoints = vec![UP; model.endpoints.len()];
-        HealthTable { endpoints, pools: pools.collect(), weights: Vec::new(), risen: Vec::new() }
+        let (pools, withdrawn) = (pools.collect(), Vec::new());
+        HealthTable { endpoints, pools, weights: Vec::new(), risen: Vec::new(), withdrawn }
     }
 
     /// The same table with these endpoints and pools down: what-if.
@@ -223,6 +227,20 @@ impl HealthTable {
         let (ordered, spared) = (ordered_of(model, standings, id, now), self.pools[id.index()].is_spared());
         let after = self.pool_health(model, id, ordered, spared, &mut Vec::new());
         std::mem::replace(&mut self.pools[id.index()], after) != after
+    }
+
+    /// Brings one region up to date with its orders.
+    pub fn refresh_region(&mut self, standings: &Standings, id: RegionId) {
+        self.withdrawn.retain(|withdrawn| *withdrawn != id);
+        if standings.forced(Subject::Region(id)).is_some_and(|forced| forced.order.withdraws()) {
+            self.withdrawn.push(id);
+        }
+    }
+
+    /// Whether an operator took a region out: nobody is sent there, and who is there is told to go.
+    #[inline]
+    pub fn is_withdrawn(&self, id: RegionId) -> bool {
+        self.withdrawn.contains(&id)
     }
 
     /// The weight that was ordered for an endpoint, in place of the configuration's. Only pools that are

@@ -17,6 +17,7 @@ use crate::admin::asked::json;
 use crate::admin::failure::Failure;
 use crate::admin::failure::Kind;
 use crate::admin::openapi as document;
+use crate::world::World;
 
 /// `GET /v1/openapi.json`.
 pub(super) async fn openapi(_: Asked) -> Said {
@@ -39,10 +40,23 @@ pub(super) async fn alive(_: Asked) -> Said {
 
 /// `GET /readyz`.
 pub(super) async fn ready(asked: Asked) -> Said {
-    match asked.admin.keeper.is_ready() {
-        true => Ok("ready\n".into_response()),
-        false => Err(Failure::new(Kind::Busy, "the first round of probes is not over")),
+    let keeper = &asked.admin.keeper;
+    if !keeper.is_ready() {
+        return Err(Failure::new(Kind::Busy, "the first round of probes is not over, or the server is about to stop"));
     }
+    if sends_everybody_away(&keeper.published.load()) {
+        return Err(Failure::new(Kind::Busy, "an operator took out the region that its listeners are in"));
+    }
+    Ok("ready\n".into_response())
+}
+
+/// Whether it is only there for clients of regions that were taken out. Who answers DNS is ready whatever region it stands in:
+/// its answers are how clients leave one.
+fn sends_everybody_away(world: &World) -> bool {
+    let (model, server) = (&world.snapshot.model, &world.snapshot.model.server);
+    let answers_dns = [&server.listen, &server.dot, &server.doq, &server.doh].iter().any(|sockets| !sockets.is_empty());
+    let mut regions = model.listeners.iter().map(|listener| listener.region);
+    !answers_dns && !model.listeners.is_empty() && regions.all(|region| world.health.is_withdrawn(region))
 }
 
 #[cfg(test)]

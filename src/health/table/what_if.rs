@@ -31,7 +31,7 @@ impl HealthTable {
             false => ids.filter_map(|id| Some((id, weight_of(former(id)?)?))).collect(),
         };
         let pools = Vec::with_capacity(new.pools.len());
-        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new() };
+        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new(), withdrawn: Vec::new() };
         let pools: HashMap<&str, PoolId> =
             old.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), PoolId::from(at))).collect();
         let mut scratch = Vec::new();
