@@ -16,7 +16,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -242,7 +241,7 @@ impl Daemon {
             if let Err(why) = predecessor.release().await {
                 serving.leave().await;
                 serving.stop().await;
-                proxy.stop(Duration::ZERO).await;
+                proxy.stop(model.server.stop_timeout).await;
                 return Err(StartError::System(why));
             }
             serving.alone().unwrap_or_else(|error| error!("not every socket could be opened: {error}"));
@@ -370,7 +369,8 @@ fn tell_of_the_rest(given: &Given, predecessor: bool) {
         match predecessor {
             true => info!("{socket} is not taken over: the configuration does not listen there any more"),
             false => warn!(
-                "the service manager opened {socket}, and no listener wants it: see `listen`, `dot`, `doh`, `doq`"
+                "the service manager opened {socket}, and no listener wants it: see `listen`, `dot`, `doh`, `doq`, and `bind` of \
+                 listeners"
             ),
         }
     }

@@ -5,7 +5,6 @@
 //! What nobody wants is closed when this is dropped: with sockets that a predecessor still reads that closes a copy,
 //! and loses nothing.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -17,8 +16,8 @@ use socket2::Type;
 #[derive(Debug, Default)]
 pub struct Given {
     sockets: Vec<(Type, SocketAddr, Socket)>,
-    /// Where port 0 led.
-    ports: HashMap<SocketAddr, SocketAddr>,
+    /// Where port 0 led, in the order in which it was asked for: several may have asked for any port of an address.
+    ports: Vec<(SocketAddr, SocketAddr)>,
     strangers: Vec<String>,
     answered_elsewhere: bool,
 }
@@ -57,8 +56,9 @@ impl Given {
     }
 
     /// The address to look for, and to bind beside what is given: the real one where the wanted one has port 0.
-    pub fn real(&self, wanted: SocketAddr) -> SocketAddr {
-        *self.ports.get(&wanted).filter(|_| wanted.port() == 0).unwrap_or(&wanted)
+    pub fn real(&mut self, wanted: SocketAddr) -> SocketAddr {
+        let known = self.ports.iter().position(|(any, _)| *any == wanted && wanted.port() == 0);
+        known.map_or(wanted, |at| self.ports.remove(at).1)
     }
 
     /// The listening stream socket of this address, ready for tokio.
@@ -117,8 +117,10 @@ mod tests {
     #[test]
     fn port_0_leads_to_where_it_led_before() {
         let (any, real) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:4000".parse().unwrap());
-        let given = Given::by_a_predecessor([], [(any, real)]);
-        assert_eq!((given.real(any), given.real(real)), (real, real));
+        let second = "127.0.0.1:4001".parse().unwrap();
+        let mut given = Given::by_a_predecessor([], [(any, real), (any, second)]);
+        assert_eq!((given.real(any), given.real(real), given.real(any)), (real, real, second));
+        assert_eq!(given.real(any), any, "one more than before");
         let other = "127.0.0.2:0".parse().unwrap();
         assert_eq!(given.real(other), other);
     }
