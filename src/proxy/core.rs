@@ -37,6 +37,7 @@ use crate::proxy::upstream::queue::Queues;
 use crate::proxy::upstream_tls::ClientTls;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
+use crate::regional::which;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper;
 use crate::runtime::swap::Reader;
@@ -266,8 +267,11 @@ impl Core {
         let former = self.endpoints.replace(wanted);
         let kept = self.endpoints.borrow();
         for (key, endpoint) in former {
-            if !kept.get(&key).is_some_and(|kept| Rc::ptr_eq(kept, &endpoint)) {
-                endpoint.retire();
+            match kept.get(&key) {
+                None => endpoint.leave(),
+                // It is reached in another way from now on.
+                Some(kept) if !Rc::ptr_eq(kept, &endpoint) => endpoint.retire(),
+                Some(_) => {}
             }
         }
         pools.into()
@@ -354,10 +358,16 @@ impl Core {
         });
     }
 
-    /// Once a second: connections that have waited too long, and those that endpoints have closed.
-    pub fn close_idle(&self, now: Moment) {
+    /// Once a second: connections to endpoints that have waited too long, those that endpoints have closed, and those to endpoints
+    /// that were taken out.
+    pub fn look_at_endpoints(&self, now: Moment) {
         let view = self.view();
+        let (model, health) = (&view.world.snapshot.model, &view.world.health);
         for pool in view.tables.pools.iter().flatten() {
+            let id = pool.plan.id;
+            // One that was taken out and has nobody to fall back to serves all the same.
+            let is_left = health.pool(id).withdrawn && which::pool(model, health, id) != id;
+            pool.look_at_endpoints(health, is_left);
             for endpoint in &pool.endpoints {
                 endpoint.close_idle(pool.plan.upstream.idle_timeout, now);
             }

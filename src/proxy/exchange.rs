@@ -64,10 +64,11 @@ pub async fn serve<F: Front>(
     front: &mut F,
     deadline: &Deadline,
 ) {
-    let mut story = Story::begin(&asked, core.is_logged());
+    let mut account = Account { core, client, story: Story::begin(&asked, core.is_logged()), is_settled: false };
     client.door.cell.request_begun();
     let is_grpc = asked.is_grpc();
-    let reply = answer((core, view), client, &mut asked, front, deadline, &mut story).await;
+    let story = &mut account.story;
+    let reply = answer((core, view), client, &mut asked, front, deadline, story).await;
     if let Some(reply) = reply {
         let reply = if is_grpc { reply.as_grpc() } else { reply }.dated(core.deadlines.now());
         story.gets(reply.status);
@@ -77,7 +78,31 @@ pub async fn serve<F: Front>(
             front.abort();
         }
     }
-    core.account(client, &story, front.bytes_out());
+    account.settle(front.bytes_out());
+}
+
+/// A request is counted and logged, even where its task is ended from outside.
+struct Account<'a> {
+    core: &'a Core,
+    client: &'a Client,
+    story: Story,
+    is_settled: bool,
+}
+
+impl Account<'_> {
+    fn settle(mut self, bytes_out: u64) {
+        self.is_settled = true;
+        self.core.account(self.client, &self.story, bytes_out);
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.story.stopped();
+            self.core.account(self.client, &self.story, 0);
+        }
+    }
 }
 
 /// The response of an endpoint goes to the client; ours is returned.

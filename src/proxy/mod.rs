@@ -26,6 +26,7 @@ pub mod core;
 pub mod counts;
 pub mod deadline;
 pub mod decide;
+pub mod drain;
 pub mod exchange;
 pub mod front;
 pub mod h1;

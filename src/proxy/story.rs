@@ -210,6 +210,11 @@ impl Story {
         self.ended = Ended(cause, Stage::Data);
     }
 
+    /// It was ended because its time was up: what it came through, or went to, was taken away.
+    pub fn stopped(&mut self) {
+        self.ended = Ended(Cause::Stopped, if self.status == 0 { self.stage() } else { Stage::Data });
+    }
+
     fn stage(&self) -> Stage {
         match (self.endpoint, self.phases.connect) {
             (None, _) if self.phases.queue.is_some() => Stage::Queue,

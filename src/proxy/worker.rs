@@ -193,7 +193,7 @@ async fn sweep(core: Rc<Core>, connections: Connections) {
         core.flush_lines(now);
         count = count.wrapping_add(1);
         if count.is_multiple_of(SWEEPS_PER_LOOK) {
-            core.close_idle(now);
+            core.look_at_endpoints(now);
             connections.borrow_mut().retain(|(_, task)| !task.is_finished());
             if core.number == 0 {
                 core.shared.tick(now);

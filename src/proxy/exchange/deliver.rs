@@ -1,6 +1,7 @@
 //! The endpoint's response on its way to the client, from its head to its last byte; then the connection is kept for others.
 
 use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,6 +13,7 @@ use crate::proxy::back::Answer;
 use crate::proxy::back::Back;
 use crate::proxy::back::BackFault;
 use crate::proxy::decide::values;
+use crate::proxy::drain;
 use crate::proxy::exchange::Attempt;
 use crate::proxy::exchange::Request;
 use crate::proxy::exchange::judge::Judged;
@@ -23,11 +25,23 @@ use crate::proxy::relay::Fault;
 use crate::proxy::relay::Upload;
 use crate::proxy::reply::Reply;
 use crate::proxy::story::Story;
+use crate::proxy::upstream::tunnels::Tunnel;
 use crate::proxy::websocket;
 use crate::route::hop_by_hop;
 use crate::route::upgrade::Switch;
 use crate::route::upgrade::Upgrade;
 use crate::route::upgrade::switched;
+
+/// How long a client may take to read the rest of a tunnel that is ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How a response came to its end.
+enum Ended {
+    /// It was whole.
+    Itself,
+    /// Of a tunnel: its endpoint was taken out, and its time was up.
+    ByUs,
+}
 
 impl Request<'_> {
     /// The endpoint's response, to the client.
@@ -75,13 +89,15 @@ impl Request<'_> {
         if is_creditable && goes_raw {
             self.passed(attempt);
         }
+        let tunnel = goes_raw.then(|| self.tunnel(attempt));
         let relayed = match front.begin(status, headers, extent, goes_raw) {
             Err(fault) => Err(Fault::Front(fault)),
-            Ok(()) => self.relay(&mut back, upload, front, patience, goes_raw).await,
+            Ok(()) => self.relay(&mut back, upload, front, patience, tunnel.as_ref()).await,
         };
         story.came(upload.bytes());
         match relayed {
-            Ok(()) => {
+            Ok(Ended::ByUs) => story.stopped(),
+            Ok(Ended::Itself) => {
                 if is_creditable && !goes_raw {
                     self.passed(attempt);
                 }
@@ -103,17 +119,38 @@ impl Request<'_> {
         None
     }
 
+    /// Among those of its endpoint.
+    fn tunnel(&self, attempt: &Attempt<'_>) -> Tunnel {
+        let time = drain::time(self.client.door.front.listener.drain_timeout, self.core.draw());
+        attempt.in_flight.endpoint.tunnels.enter(self.core.deadlines.another(), time)
+    }
+
     async fn relay<F: Front>(
         &self,
         back: &mut Back,
         upload: &mut Upload,
         front: &mut F,
         patience: Duration,
-        goes_raw: bool,
-    ) -> Result<(), Fault> {
+        tunnel: Option<&Tunnel>,
+    ) -> Result<Ended, Fault> {
         let mut download = Download::default();
+        let mut is_over = false;
         let both = |cx: &mut Context<'_>| {
-            relay::poll_bodies((upload, &mut download), front, back, self.deadline, patience, goes_raw, cx)
+            if !is_over && tunnel.is_some_and(|tunnel| tunnel.poll_over(cx).is_ready()) {
+                is_over = true;
+                front.finish(None);
+                self.deadline.within(LAST_WORDS);
+            }
+            if !is_over {
+                let goes_raw = tunnel.is_some();
+                let both = (&mut *upload, &mut download);
+                let ended = relay::poll_bodies(both, front, back, self.deadline, patience, goes_raw, cx);
+                return ended.map_ok(|()| Ended::Itself);
+            }
+            match front.poll_flush(cx) {
+                Poll::Pending => self.deadline.poll_due(cx).map(|()| Err(Fault::FrontTimeout)),
+                flushed => flushed.map_ok(|()| Ended::ByUs).map_err(Fault::Front),
+            }
         };
         std::future::poll_fn(both).await
     }

@@ -21,6 +21,7 @@ use crate::proxy::stream::Stream;
 use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::h2_connections::Connections;
 use crate::proxy::upstream::queue::Queue;
+use crate::proxy::upstream::tunnels::Tunnels;
 
 /// An endpoint.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Endpoint {
     pub cell: Arc<EndpointCell>,
     /// Requests that wait for the HTTP/2 connection that is being made.
     pub opening: Rc<tokio::sync::Semaphore>,
+    /// Upgraded connections.
+    pub tunnels: Tunnels,
     idle: RefCell<Vec<Idle>>,
     latency: Cell<PeakEwma>,
 }
@@ -63,6 +66,7 @@ impl Endpoint {
             connections: Connections::default(),
             speaks_h2: Cell::default(),
             opening: Rc::new(tokio::sync::Semaphore::new(1)),
+            tunnels: Tunnels::default(),
             idle: RefCell::default(),
             latency: Cell::default(),
         }
@@ -81,7 +85,7 @@ impl Endpoint {
     /// A connection that has served a request.
     pub fn keep(&self, stream: Stream, upstream: &Upstream, now: Moment) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < upstream.connections_max as usize {
+        if idle.len() < upstream.connections_max as usize && !self.tunnels.are_to_leave() {
             idle.push(Idle { stream, since: now });
         }
     }
@@ -92,10 +96,17 @@ impl Endpoint {
         self.connections.close_idle(longest, now);
     }
 
-    /// Closes whatever waits: the endpoint is no longer wanted, or was taken out.
+    /// Closes whatever waits: connections to the endpoint are not to be used for anything new.
     pub fn retire(&self) {
         self.idle.borrow_mut().clear();
         self.connections.retire();
+    }
+
+    /// It is no longer wanted, or was taken out: what waits is closed, requests in hand come to their end, and what might never
+    /// end has its time.
+    pub fn leave(&self) {
+        self.retire();
+        self.tunnels.leave();
     }
 
     /// How many connections wait.

@@ -5,3 +5,4 @@ pub mod endpoint;
 pub mod h2_connections;
 pub mod pool;
 pub mod queue;
+pub mod tunnels;

@@ -121,6 +121,18 @@ impl Pool {
         }
     }
 
+    /// Tells endpoints that were taken out to let go of their connections, and those that are back to keep them; `is_left` when
+    /// the whole pool was, and others serve in its place.
+    pub fn look_at_endpoints(&self, health: &HealthTable, is_left: bool) {
+        for (member, endpoint) in self.plan.members.iter().zip(&self.endpoints) {
+            if is_left || health.endpoint(member.id).withdrawn {
+                endpoint.leave();
+            } else {
+                endpoint.tunnels.stay();
+            }
+        }
+    }
+
     /// Whether choices go by a key.
     pub fn is_keyed(&self) -> bool {
         self.plan.method.is_keyed()
@@ -181,11 +193,6 @@ impl Pool {
     fn look_again(&self, look: Look<'_>, epoch: u64, was_reweighed: bool, now: Moment) -> Fresh {
         let plan = &self.plan;
         let members = members::now(plan, look.health, |at| members::seen(plan, look.health, &self.live, at, now));
-        for (member, endpoint) in members.iter().zip(&self.endpoints) {
-            if member.is_withdrawn {
-                endpoint.retire();
-            }
-        }
         let reweighed = look.health.pool(plan.id).reweighed;
         if self.is_keyed() && (reweighed || was_reweighed) {
             *self.balancer.borrow_mut() = Balancer::new(members::reweighed(plan, look.health), self.core);

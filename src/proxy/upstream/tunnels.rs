@@ -1,0 +1,104 @@
+//! Upgraded connections through an endpoint, which might go on for days: when the endpoint is taken out they have their time, and
+//! then they end.
+//!
+//! Each has as long as its listener says (`drain_timeout`), and up to a tenth more: clients come back at once, and shall not come
+//! all together.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::proxy::deadline::Deadline;
+
+/// Those of one endpoint and core.
+#[derive(Debug, Default)]
+pub struct Tunnels {
+    are_to_leave: Cell<bool>,
+    open: RefCell<Vec<Rc<Slot>>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    deadline: Deadline,
+    time: Duration,
+}
+
+/// An upgraded connection, as long as this lives.
+#[derive(Debug)]
+pub struct Tunnel(Rc<Slot>);
+
+impl Tunnels {
+    /// One begins; it has so long when it is to end. The deadline is not set yet.
+    pub fn enter(&self, deadline: Deadline, time: Duration) -> Tunnel {
+        let slot = Rc::new(Slot { deadline, time });
+        let mut open = self.open.borrow_mut();
+        open.retain(is_open);
+        open.push(slot.clone());
+        if self.are_to_leave.get() {
+            slot.deadline.within(time);
+        }
+        Tunnel(slot)
+    }
+
+    /// Each has its time from now on, unless that was said before.
+    pub fn leave(&self) {
+        if !self.are_to_leave.replace(true) {
+            self.open.borrow().iter().for_each(|slot| slot.deadline.within(slot.time));
+        }
+    }
+
+    /// They may go on.
+    pub fn stay(&self) {
+        if self.are_to_leave.replace(false) {
+            self.open.borrow().iter().for_each(|slot| slot.deadline.clear());
+        }
+    }
+
+    /// Whether they have been told.
+    pub fn are_to_leave(&self) -> bool {
+        self.are_to_leave.get()
+    }
+}
+
+fn is_open(slot: &Rc<Slot>) -> bool {
+    Rc::strong_count(slot) > 1
+}
+
+impl Tunnel {
+    /// Ready when its time is up.
+    pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.deadline.poll_due(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::model::Moment;
+    use crate::proxy::deadline::Deadlines;
+
+    #[test]
+    fn they_have_their_time_from_the_first_word_and_none_when_it_is_taken_back() {
+        let (deadlines, tunnels) = (Deadlines::default(), Tunnels::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut is_over = |tunnel: &Tunnel, at| {
+            deadlines.sweep(Moment::from_secs(at));
+            tunnel.poll_over(&mut cx).is_ready()
+        };
+        let first = tunnels.enter(deadlines.another(), Duration::from_secs(30));
+        assert!(!is_over(&first, 100));
+        tunnels.leave();
+        assert!(!is_over(&first, 120));
+        tunnels.leave();
+        let late = tunnels.enter(deadlines.another(), Duration::from_secs(30));
+        assert!(is_over(&first, 131) && !is_over(&late, 131));
+        assert!(is_over(&late, 151));
+        tunnels.stay();
+        assert!(!is_over(&late, 152));
+    }
+}
