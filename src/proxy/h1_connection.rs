@@ -51,7 +51,7 @@ enum Next {
 /// Serves a connection to its end; `before` was read already.
 pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client, stream: Stream, before: BytesMut) {
     let deadline = core.deadlines.another();
-    let mut front = H1Front::new(stream);
+    let mut front = H1Front::new(stream, listening.clone());
     front.inbox = before;
     let accepted = core.now();
     let mut is_first = true;
@@ -77,7 +77,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client,
         }
         front.asks(&head);
         let is_old = timeouts.age.is_some_and(|age| began.since(accepted) >= age);
-        front.keeps_alive &= !listening.leaves() && !is_old;
+        front.keeps_alive &= !is_old;
         front.outbox.take_room(core.buffers.outbox());
         let asked = Asked::of(*head, began, arrived);
         // On the heap: a connection that waits for its next request shall be small.
@@ -109,6 +109,11 @@ async fn next(core: &Core, front: &mut H1Front, deadline: &Deadline, timeouts: &
         front.inbox.extend_from_slice(&first);
     }
     let (mut seen, mut began, mut reads) = (0, None, 0u32);
+    if !front.inbox.is_empty() {
+        // What was read with the request before, or by looking into TLS.
+        began = Some(core.now());
+        deadline.within(timeouts.header);
+    }
     loop {
         match request::take(&mut front.inbox, &mut seen) {
             Ok(Some(head)) => {

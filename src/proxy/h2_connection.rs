@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Context;
@@ -58,22 +59,24 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 type Wire = Connection<Rewound, Bytes>;
 
-/// What the streams of a connection share.
+/// What the streams of a connection share. It is held by the connection, and by each stream that is open.
 #[derive(Debug)]
 struct Streams {
-    /// The connection's.
-    deadline: Deadline,
-    /// How long it may go on without a stream.
-    idle: Duration,
     opened: Cell<u32>,
     taken_back: Cell<u32>,
+    /// Of the connection.
+    deadline: Deadline,
+    idle: Duration,
 }
 
-impl Streams {
-    /// One has ended; with the last of them the connection begins to be idle.
-    fn ended(self: &Rc<Self>) {
-        if Rc::strong_count(self) == 2 {
-            self.deadline.within(self.idle);
+/// An open stream.
+struct Opened(Rc<Streams>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // The last but for the connection itself: from now on nothing is under way.
+        if Rc::strong_count(&self.0) == 2 {
+            self.0.deadline.within(self.0.idle);
         }
     }
 }
@@ -87,15 +90,16 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
     let Some(Ok(mut wire)) = in_time(&deadline, handshake).await else { return };
     let mut pings = Pings { pings: wire.ping_pong(), is_owed: false };
     deadline.within(timeouts.idle);
-    let (opened, taken_back) = Default::default();
-    let streams = Rc::new(Streams { deadline, idle: timeouts.idle, opened, taken_back });
+    let (opened, taken_back) = (Cell::default(), Cell::default());
+    let streams = Rc::new(Streams { opened, taken_back, deadline, idle: timeouts.idle });
     let deadline = &streams.deadline;
     let mut client = Rc::new(client);
     let accepted = core.deadlines.now();
     let mut is_leaving = false;
     loop {
-        let next = next(&mut wire, &listening, deadline, &mut pings, is_leaving).await;
-        match next {
+        let has_asked = streams.opened.get() > 0;
+        let left = pin!(listening.left(has_asked));
+        match next(&mut wire, (!is_leaving).then_some(left), deadline, &mut pings).await {
             Next::Stream(stream) => {
                 let Some((view, door)) = listening.now(&core) else { return };
                 if !Rc::ptr_eq(&door, &client.door) {
@@ -107,8 +111,8 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
                     core.refused_connection(&client, "resets");
                     wire.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
-                let (core, client, streams) = (core.clone(), client.clone(), streams.clone());
-                tokio::task::spawn_local(async move { one(core, view, client, streams, *stream).await });
+                let (core, client, opened) = (core.clone(), client.clone(), Opened(streams.clone()));
+                tokio::task::spawn_local(async move { one(core, view, client, opened, *stream).await });
                 deadline.within(PING_EVERY);
                 let is_old = timeouts.age.is_some_and(|age| now.since(accepted) > age);
                 if is_old && !std::mem::replace(&mut is_leaving, true) {
@@ -133,6 +137,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
                 }
                 deadline.within(PONG_WITHIN);
             }
+            Next::Pong if Rc::strong_count(&streams) == 1 => deadline.within(timeouts.idle),
             Next::Pong => deadline.within(PING_EVERY),
             Next::Over => return,
         }
@@ -152,12 +157,10 @@ enum Next {
 
 async fn next(
     wire: &mut Wire,
-    listening: &Listening,
+    mut left: Option<Pin<&mut impl Future<Output = ()>>>,
     deadline: &Deadline,
     pings: &mut Pings,
-    is_leaving: bool,
 ) -> Next {
-    let mut left = pin!(listening.left());
     poll_fn(|cx| {
         match wire.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, response)))) => {
@@ -166,7 +169,7 @@ async fn next(
             Poll::Ready(_) => return Poll::Ready(Next::Over),
             Poll::Pending => {}
         }
-        if !is_leaving && left.as_mut().poll(cx).is_ready() {
+        if left.as_mut().is_some_and(|left| left.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Next::Leave);
         }
         if pings.poll(cx).is_ready() {
@@ -240,7 +243,7 @@ async fn one(
     core: Rc<Core>,
     view: Rc<View>,
     client: Rc<Client>,
-    streams: Rc<Streams>,
+    opened: Opened,
     (request, response): (Request<RecvStream>, SendResponse<Bytes>),
 ) {
     let deadline = core.deadlines.another();
@@ -265,8 +268,7 @@ async fn one(
     };
     exchange::serve(&core, &view, &client, asked, &mut front, &deadline).await;
     if !front.has_begun() {
-        streams.taken_back.set(streams.taken_back.get() + 1);
+        opened.0.taken_back.set(opened.0.taken_back.get() + 1);
     }
-    streams.ended();
     // Where the response is whole and the request is not, h2 tells the client that nobody reads the rest (RFC 9113 section 8.1).
 }

@@ -13,6 +13,19 @@ use crate::proxy::core::View;
 use crate::proxy::tls::ServerTls;
 use crate::server::proxies::Proxies;
 
+/// Whether connections may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    #[default]
+    Open,
+    /// No new ones; those that wait are taken.
+    Closing,
+    /// None at all: another takes those that wait.
+    Succeeded,
+    /// Nobody waits any more.
+    Closed,
+}
+
 /// One listener's socket on one core.
 #[derive(Debug)]
 pub struct Listening {
@@ -23,14 +36,17 @@ pub struct Listening {
     /// Who must say whom it speaks for.
     pub proxies: Proxies,
     last: RefCell<Option<(Rc<View>, Rc<Door>)>>,
-    leaves: Cell<bool>,
+    stage: Cell<Stage>,
+    /// An operator took its region out: who comes is served, and told to go.
+    sends_away: Cell<bool>,
     told: Notify,
 }
 
 impl Listening {
     /// Of that name.
     pub fn new(name: String, tls: Option<Arc<ServerTls>>, proxies: Proxies) -> Self {
-        Listening { name, tls, proxies, last: RefCell::default(), leaves: Cell::default(), told: Notify::new() }
+        let (stage, sends_away) = (Cell::default(), Cell::default());
+        Listening { name, tls, proxies, last: RefCell::default(), stage, sends_away, told: Notify::new() }
     }
 
     /// What it does at this moment, and the world for it; the last it did, when the configuration no longer has it.
@@ -47,21 +63,59 @@ impl Listening {
         last.clone()
     }
 
-    /// Takes no new work: each connection ends with what it has in hand.
-    pub fn leave(&self) {
-        self.leaves.set(true);
+    /// Looks at the world, for those who come after its listener has left the configuration, and for those who wait here: the
+    /// region may have been taken out, or be back.
+    pub fn look(&self, core: &Core) {
+        let Some((view, door)) = self.now(core) else { return };
+        let sends_away = view.world.health.is_withdrawn(door.front.listener.region);
+        if self.sends_away.replace(sends_away) != sends_away {
+            self.told.notify_waiters();
+        }
+    }
+
+    /// Takes no new connections: each that is open ends with what it has in hand. Those that wait are left to another who
+    /// goes on with the socket, if there is one.
+    pub fn close(&self, is_succeeded: bool) {
+        self.stage.set(if is_succeeded { Stage::Succeeded } else { Stage::Closing });
         self.told.notify_waiters();
+    }
+
+    /// Whether another goes on with the socket.
+    pub fn is_succeeded(&self) -> bool {
+        self.stage.get() == Stage::Succeeded
+    }
+
+    /// Nobody comes in any more.
+    pub fn accepted_all(&self) {
+        self.stage.set(Stage::Closed);
+    }
+
+    /// Whether nobody comes in any more.
+    pub fn has_accepted_all(&self) -> bool {
+        self.stage.get() == Stage::Closed
+    }
+
+    fn is_closed(&self) -> bool {
+        self.stage.get() != Stage::Open
     }
 
     /// Whether connections are to end.
     pub fn leaves(&self) -> bool {
-        self.leaves.get()
+        self.is_closed() || self.sends_away.get()
     }
 
-    /// Until connections are to end.
-    pub async fn left(&self) {
-        let told = self.told.notified();
-        if !self.leaves.get() {
+    /// Until nobody may come in any more.
+    pub async fn closed(&self) {
+        while let Some(told) = (!self.is_closed()).then(|| self.told.notified()) {
+            told.await;
+        }
+    }
+
+    /// Until connections are to end. One that has asked nothing yet may ask first where others may still come in: it would only
+    /// come again.
+    pub async fn left(&self, has_asked: bool) {
+        let is_to_leave = || self.is_closed() || has_asked && self.sends_away.get();
+        while let Some(told) = (!is_to_leave()).then(|| self.told.notified()) {
             told.await;
         }
     }

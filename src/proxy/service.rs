@@ -4,6 +4,7 @@
 //! cannot be had; then the snapshot is published, and then [`Proxy::apply`] opens and closes. A socket belongs to its address: a
 //! listener that is renamed keeps it, and with it the connections that wait there.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -23,6 +24,7 @@ use crate::model::Problem;
 use crate::model::Protocol;
 use crate::model::TlsFiles;
 use crate::proxy::core::Shared;
+use crate::proxy::drain;
 use crate::proxy::tls::ServerTls;
 use crate::proxy::upstream_tls::ClientTls;
 use crate::proxy::upstream_tls::Roots;
@@ -39,20 +41,16 @@ pub type Descriptors = (Vec<OwnedFd>, Vec<(SocketAddr, SocketAddr)>);
 pub struct Proxy {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
-    sockets: HashMap<Place, Sockets>,
+    sockets: BTreeMap<Place, Sockets>,
     served: Vec<Served>,
 }
+
+/// An address as it is configured, and which of the listeners there: several may ask for any port.
+type Place = (SocketAddr, usize);
 
 struct Worker {
     commands: mpsc::UnboundedSender<Command>,
     thread: JoinHandle<()>,
-}
-
-/// An address; of those with port 0 each listener has one of its own.
-type Place = (SocketAddr, Option<String>);
-
-fn place(bind: SocketAddr, name: &str) -> Place {
-    (bind, (bind.port() == 0).then(|| name.to_owned()))
 }
 
 /// The sockets of one address, one for each worker.
@@ -65,7 +63,7 @@ struct Sockets {
 #[derive(Clone)]
 struct Served {
     name: String,
-    bind: SocketAddr,
+    place: Place,
     proxies: Proxies,
     tls: Option<Arc<ServerTls>>,
     drain: Duration,
@@ -73,7 +71,7 @@ struct Served {
 
 /// All that a configuration needs, had.
 pub struct Prepared {
-    sockets: HashMap<Place, Sockets>,
+    sockets: BTreeMap<Place, Sockets>,
     listeners: Vec<Served>,
     tls: HashMap<Arc<str>, Arc<ClientTls>>,
 }
@@ -87,7 +85,7 @@ impl fmt::Debug for Proxy {
 impl Proxy {
     /// One that serves nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Proxy { shared, workers: Vec::new(), sockets: HashMap::new(), served: Vec::new() }
+        Proxy { shared, workers: Vec::new(), sockets: BTreeMap::new(), served: Vec::new() }
     }
 
     /// Opens and reads what the model needs, and changes nothing.
@@ -96,19 +94,19 @@ impl Proxy {
     /// Every problem at once.
     pub fn prepare(&self, model: &Model, given: &mut Given) -> Result<Prepared, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut prepared = Prepared { sockets: HashMap::new(), listeners: Vec::new(), tls: HashMap::new() };
+        let mut prepared = Prepared { sockets: BTreeMap::new(), listeners: Vec::new(), tls: HashMap::new() };
         for listener in &model.listeners {
             let Protocol::Http(http) = &listener.protocol else { continue };
-            match self.sockets_for(listener, given) {
-                Ok(sockets) => {
-                    prepared.sockets.extend(sockets.map(|sockets| (place(listener.bind, &listener.name), sockets)))
-                }
+            let before = prepared.listeners.iter().filter(|served| served.place.0 == listener.bind).count();
+            let place = (listener.bind, before);
+            match self.sockets_for(listener, place, given) {
+                Ok(sockets) => prepared.sockets.extend(sockets.map(|sockets| (place, sockets))),
                 Err(problem) => problems.push(problem),
             }
             let files: Vec<&TlsFiles> = http.tls.iter().filter_map(|at| model.tls.get(*at)).collect();
             let tls = if files.is_empty() { Ok(None) } else { ServerTls::of(&files).map(|tls| Some(Arc::new(tls))) };
             match tls {
-                Ok(tls) => prepared.listeners.push(Served::of(listener, tls)),
+                Ok(tls) => prepared.listeners.push(Served::of(listener, place, tls)),
                 Err(more) => problems.extend(more),
             }
         }
@@ -124,8 +122,8 @@ impl Proxy {
     }
 
     /// Sockets that are not open yet.
-    fn sockets_for(&self, listener: &Listener, given: &mut Given) -> Result<Option<Sockets>, Problem> {
-        if self.sockets.contains_key(&place(listener.bind, &listener.name)) {
+    fn sockets_for(&self, listener: &Listener, place: Place, given: &mut Given) -> Result<Option<Sockets>, Problem> {
+        if self.sockets.contains_key(&place) {
             return Ok(None);
         }
         let what = format!("listener {}", listener.name);
@@ -139,20 +137,21 @@ impl Proxy {
         self.shared.tls.store(Arc::new(prepared.tls.clone()));
     }
 
-    /// Serves what was prepared, once its snapshot is published.
+    /// Serves what was prepared, once its snapshot is published. What can be served is, whatever becomes of the rest.
     ///
     /// # Errors
-    /// When the system has no threads for it.
+    /// The first, when the system has no threads or descriptors for some of it.
     pub fn apply(&mut self, prepared: Prepared) -> io::Result<()> {
-        if !prepared.listeners.is_empty() {
-            self.start_workers()?;
-        }
+        let mut all = if prepared.listeners.is_empty() { Ok(()) } else { self.start_workers() };
         self.sockets.extend(prepared.sockets);
-        let (former, mut served) = (std::mem::take(&mut self.served), Vec::new());
+        // Workers have copies, and close them when they have taken who waits there: after that nobody shall come in.
+        self.sockets.retain(|place, _| prepared.listeners.iter().any(|new| new.place == *place));
+        let former = std::mem::take(&mut self.served);
         let (kept, closed): (Vec<Served>, Vec<Served>) =
             former.into_iter().partition(|old| prepared.listeners.iter().any(|new| new.is_served_by(old)));
         for old in &closed {
-            self.tell_all(|| Command::Close { name: old.name.clone(), drain: old.drain });
+            let is_succeeded = prepared.listeners.iter().any(|new| new.place == old.place);
+            self.close(old, is_succeeded);
         }
         for new in prepared.listeners {
             match kept.iter().find(|old| new.is_served_by(old)) {
@@ -160,17 +159,15 @@ impl Proxy {
                     if let (Some(old), Some(new)) = (&old.tls, &new.tls) {
                         old.replace_by(new);
                     }
-                    served.push(Served { tls: old.tls.clone(), ..new });
+                    self.served.push(Served { tls: old.tls.clone(), ..new });
                 }
                 None => {
-                    self.open(&new)?;
-                    served.push(new);
+                    all = all.and(self.open(&new));
+                    self.served.push(new);
                 }
             }
         }
-        self.served = served;
-        self.sockets.retain(|at, _| self.served.iter().any(|served| served.place() == *at));
-        Ok(())
+        all
     }
 
     fn start_workers(&mut self) -> io::Result<()> {
@@ -184,7 +181,7 @@ impl Proxy {
 
     /// Every socket has a worker, and every worker one.
     fn open(&self, served: &Served) -> io::Result<()> {
-        let Some(sockets) = self.sockets.get(&served.place()) else { return Ok(()) };
+        let Some(sockets) = self.sockets.get(&served.place).filter(|_| !self.workers.is_empty()) else { return Ok(()) };
         for at in 0..sockets.list.len().max(self.workers.len()) {
             let socket = sockets.list[at % sockets.list.len()].try_clone()?;
             let (name, tls, proxies) = (served.name.clone(), served.tls.clone(), served.proxies.clone());
@@ -195,15 +192,17 @@ impl Proxy {
         Ok(())
     }
 
-    fn tell_all(&self, command: impl Fn() -> Command) {
+    /// No new connections there; those that are open end in their time.
+    fn close(&self, served: &Served, is_succeeded: bool) {
         for worker in &self.workers {
-            _ = worker.commands.send(command());
+            let (name, drain) = (served.name.clone(), served.drain);
+            _ = worker.commands.send(Command::Close { name, drain, is_succeeded });
         }
     }
 
     /// Each listener by name, with its real address.
     pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        let real = |served: &Served| self.sockets.get(&served.place()).map_or(served.bind, |sockets| sockets.address);
+        let real = |served: &Served| self.sockets.get(&served.place).map_or(served.place.0, |sockets| sockets.address);
         self.served.iter().map(|served| (served.name.clone(), real(served))).collect()
     }
 
@@ -214,16 +213,17 @@ impl Proxy {
     pub fn descriptors(&self) -> io::Result<Descriptors> {
         let all = self.sockets.values().flat_map(|sockets| &sockets.list);
         let copies = all.map(|socket| socket.try_clone().map(OwnedFd::from)).collect::<io::Result<_>>()?;
-        let any = self.sockets.iter().filter(|((bind, _), _)| bind.port() == 0);
-        let ports = any.map(|((bind, _), sockets)| (*bind, sockets.address));
+        let ports = self
+            .sockets
+            .iter()
+            .filter(|((bind, _), _)| bind.port() == 0)
+            .map(|((bind, _), sockets)| (*bind, sockets.address));
         Ok((copies, ports.collect()))
     }
 
     /// Takes no new connections: a successor does, on the same sockets. What is open ends in its time.
     pub fn leave(&mut self) {
-        for served in &self.served {
-            self.tell_all(|| Command::Close { name: served.name.clone(), drain: served.drain });
-        }
+        self.served.iter().for_each(|served| self.close(served, true));
     }
 
     /// Takes connections again: the successor has gone.
@@ -236,6 +236,8 @@ impl Proxy {
 
     /// Takes no new connections, lets those that are open end, for so long, and ends.
     pub async fn stop(self, drain: Duration) {
+        // As in `apply`: who came in now would wait in vain.
+        drop(self.sockets);
         let mut ends = Vec::new();
         for worker in &self.workers {
             let (ended, end) = oneshot::channel();
@@ -252,30 +254,26 @@ impl Proxy {
         _ = joined.await;
     }
 
-    /// The longest that a listener lets its connections have.
+    /// After that the last connection of any listener has ended.
     pub fn drain_timeout(&self) -> Duration {
-        self.served.iter().map(|served| served.drain).max().unwrap_or_default()
+        self.served.iter().map(|served| served.drain + drain::spread(served.drain)).max().unwrap_or_default()
     }
 }
 
 impl Served {
-    fn of(listener: &Listener, tls: Option<Arc<ServerTls>>) -> Self {
+    fn of(listener: &Listener, place: Place, tls: Option<Arc<ServerTls>>) -> Self {
         Served {
             name: listener.name.clone(),
-            bind: listener.bind,
+            place,
             proxies: Proxies::of(&listener.proxy_protocol_from),
             tls,
             drain: listener.drain_timeout,
         }
     }
 
-    fn place(&self) -> Place {
-        place(self.bind, &self.name)
-    }
-
     /// Whether what is open serves it as well: all the rest comes with the snapshot.
     fn is_served_by(&self, open: &Served) -> bool {
-        (&self.name, self.bind, &self.proxies, self.tls.is_some())
-            == (&open.name, open.bind, &open.proxies, open.tls.is_some())
+        (&self.name, self.place, &self.proxies, self.tls.is_some())
+            == (&open.name, open.place, &open.proxies, open.tls.is_some())
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpListener as Socket;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
@@ -26,6 +26,7 @@ use crate::proxy::accept;
 use crate::proxy::core::Core;
 use crate::proxy::core::Shared;
 use crate::proxy::deadline::SWEEP;
+use crate::proxy::drain;
 use crate::proxy::listening::Listening;
 use crate::proxy::tls::ServerTls;
 use crate::server::connection::concerns_one_connection;
@@ -50,16 +51,18 @@ pub enum Command {
         /// Who must say whom it speaks for.
         proxies: Proxies,
     },
-    /// Takes no new connections there; those that are open have so long.
+    /// Takes no new connections there; those that are open have so long, and up to [`drain::spread`] longer.
     Close {
         /// The listener's name.
         name: String,
         /// How long.
         drain: Duration,
+        /// Whether connections that wait are taken by another listener, which goes on with the socket.
+        is_succeeded: bool,
     },
-    /// The same for all listeners, and then it ends; told when it has.
+    /// Takes no new connections at all, and ends; told when it has.
     Stop {
-        /// How long.
+        /// How long connections have, those of listeners that were closed before, too.
         drain: Duration,
         /// Told when every connection has ended.
         ended: oneshot::Sender<()>,
@@ -82,34 +85,44 @@ pub fn start(
         };
         let seed = next_draw(std::process::id().into()) ^ next_draw(shared.clock.now().0) ^ next_draw(number.into());
         let core = Rc::new(Core::new(number, shared, seed));
-        runtime.block_on(Worker { core, doors: Vec::new(), connections: Rc::default() }.run(commands));
+        runtime.block_on(Worker { core, doors: Rc::default(), connections: Rc::default() }.run(commands));
     })
 }
+
+/// The kernel keeps no more connections for a socket than net.core.somaxconn, which is 4,096 unless somebody needs more.
+const BACKLOG_MAX: u32 = 65_536;
 
 /// A connection and where it came in.
 type Connections = Rc<RefCell<Vec<(Rc<Listening>, AbortHandle)>>>;
 
+/// What connections are taken from.
+type Doors = Rc<RefCell<Vec<Rc<Listening>>>>;
+
 struct Worker {
     core: Rc<Core>,
-    doors: Vec<Rc<Listening>>,
+    doors: Doors,
     connections: Connections,
 }
 
 impl Worker {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let sweeping = tokio::task::spawn_local(sweep(self.core.clone(), self.connections.clone()));
+    async fn run(self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let sweeping = sweep(self.core.clone(), self.doors.clone(), self.connections.clone());
+        let sweeping = tokio::task::spawn_local(sweeping);
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Open { name, socket, tls, proxies } => self.open(Listening::new(name, tls, proxies), socket),
-                Command::Close { name, drain } => {
-                    let (closed, open) = self.doors.drain(..).partition(|door| door.name == name);
-                    self.doors = open;
-                    self.close(closed, drain);
+                Command::Close { name, drain, is_succeeded } => {
+                    let closed = self.doors.borrow_mut().extract_if(.., |door| door.name == name).collect();
+                    self.close(closed, is_succeeded, Some(drain));
                 }
                 Command::Stop { drain, ended } => {
-                    let all = std::mem::take(&mut self.doors);
-                    self.close(all, drain);
-                    self.ended(drain).await;
+                    let doors = self.doors.take();
+                    self.close(doors.clone(), false, None);
+                    let is_over = || {
+                        doors.iter().all(|door| door.has_accepted_all())
+                            && self.connections.borrow().iter().all(|(_, task)| task.is_finished())
+                    };
+                    until_over(drain, is_over).await;
                     sweeping.abort();
                     // Whoever waited may have gone.
                     _ = ended.send(());
@@ -119,70 +132,113 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, listening: Listening, socket: TcpListener) {
+    fn open(&self, listening: Listening, socket: TcpListener) {
         // Heads and the ends of bodies must not wait for each other; those that are accepted inherit it.
-        _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
-        let socket = match Socket::from_std(socket) {
+        _ = SockRef::from(&socket).set_tcp_nodelay(true);
+        let socket = match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => return tracing::error!("listener {}: its socket cannot be used: {error}", listening.name),
         };
+        // Before anybody comes: who is taken from its queue when it has left the configuration is served all the same.
+        listening.look(&self.core);
         let listening = Rc::new(listening);
         tokio::task::spawn_local(accept(self.core.clone(), listening.clone(), socket, self.connections.clone()));
-        self.doors.push(listening);
+        self.doors.borrow_mut().push(listening);
     }
 
-    fn close(&self, doors: Vec<Rc<Listening>>, drain: Duration) {
+    fn close(&self, doors: Vec<Rc<Listening>>, is_succeeded: bool, drain: Option<Duration>) {
         for listening in doors {
-            listening.leave();
-            let connections = self.connections.clone();
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(drain).await;
-                let late = connections.borrow();
-                late.iter().filter(|(at, _)| Rc::ptr_eq(at, &listening)).for_each(|(_, task)| task.abort());
-            });
-        }
-    }
-
-    /// Until every connection has ended, or time is up.
-    async fn ended(&self, within: Duration) {
-        let until = tokio::time::Instant::now() + within;
-        while self.connections.borrow().iter().any(|(_, task)| !task.is_finished())
-            && tokio::time::Instant::now() < until
-        {
-            tokio::time::sleep(SWEEP).await;
+            listening.close(is_succeeded);
+            if let Some(drain) = drain {
+                tokio::task::spawn_local(end_late(self.core.clone(), listening, self.connections.clone(), drain));
+            }
         }
     }
 }
 
-async fn accept(core: Rc<Core>, listening: Rc<Listening>, socket: Socket, connections: Connections) {
-    while let Some(accepted) = next(&socket, &listening).await {
-        match accepted {
-            Ok((stream, peer)) => {
-                let serving = accept::serve(core.clone(), listening.clone(), stream, peer);
-                let task = tokio::task::spawn_local(serving).abort_handle();
-                connections.borrow_mut().push((listening.clone(), task));
-            }
-            Err(error) if concerns_one_connection(&error) => {}
-            Err(error) => {
+/// Waits until it is over, but not longer than that.
+async fn until_over(longest: Duration, is_over: impl Fn() -> bool) {
+    let until = tokio::time::Instant::now() + longest;
+    while !is_over() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(SWEEP.min(longest)).await;
+    }
+}
+
+/// Ends the connections of a closed listener that have not ended in their time.
+async fn end_late(core: Rc<Core>, listening: Rc<Listening>, connections: Connections, drain: Duration) {
+    let open = || -> Vec<AbortHandle> {
+        let connections = connections.borrow();
+        let here = connections.iter().filter(|(at, task)| Rc::ptr_eq(at, &listening) && !task.is_finished());
+        here.map(|(_, task)| task.clone()).collect()
+    };
+    until_over(drain, || listening.has_accepted_all() && open().is_empty()).await;
+    let late = open();
+    if late.is_empty() {
+        return;
+    }
+    tracing::info!("listener {}: {} connections have outlived its drain, and are ended", listening.name, late.len());
+    let (step, began) = (drain::spread(drain) / late.len() as u32, tokio::time::Instant::now());
+    for (place, task) in late.into_iter().enumerate() {
+        // Each at a random moment of its own share: they neither end together nor in the rhythm of a clock.
+        let wait = step * place as u32 + drain::share(step, core.draw());
+        tokio::time::sleep_until(began + wait).await;
+        task.abort();
+    }
+}
+
+async fn accept(core: Rc<Core>, listening: Rc<Listening>, socket: tokio::net::TcpListener, connections: Connections) {
+    let mut closed = pin!(listening.closed());
+    loop {
+        let accepted = poll_fn(|cx| match closed.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => socket.poll_accept(cx).map(Some),
+        });
+        match accepted.await {
+            Some(Ok((stream, peer))) => begin(&core, &listening, &connections, stream, peer),
+            Some(Err(error)) if concerns_one_connection(&error) => {}
+            Some(Err(error)) => {
                 warn!("listener {}: no connection can be taken: {error}", listening.name);
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
+            None => break,
         }
     }
+    if !listening.is_succeeded() {
+        those_who_wait(socket).for_each(|(stream, peer)| begin(&core, &listening, &connections, stream, peer));
+    }
+    listening.accepted_all();
 }
 
-/// The next connection; none once we leave. Those that wait then are served, too: closing the socket would reset them.
-async fn next(socket: &Socket, listening: &Listening) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    let mut left = pin!(listening.left());
-    poll_fn(|cx| match socket.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+/// Those who wait in the socket's queue when it is to end: closing it would reset them.
+fn those_who_wait(socket: tokio::net::TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    // Not by the runtime, which has tasks pause that get on too well, and does not say so.
+    let socket = socket.into_std().ok();
+    // From now on one may wait at most: hardly anybody can come between the last look and the end. Where this fails, a few may.
+    socket.iter().for_each(|socket| _ = SockRef::from(socket).listen(0));
+    let mut left = BACKLOG_MAX;
+    std::iter::from_fn(move || {
+        loop {
+            left = left.checked_sub(1)?;
+            let accepted = socket.as_ref()?.accept().and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match accepted {
+                Ok(accepted) => return Some(accepted),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => return None,
+            }
+        }
     })
-    .await
+}
+
+fn begin(core: &Rc<Core>, listening: &Rc<Listening>, connections: &Connections, stream: TcpStream, peer: SocketAddr) {
+    let task = tokio::task::spawn_local(accept::serve(core.clone(), listening.clone(), stream, peer)).abort_handle();
+    connections.borrow_mut().push((listening.clone(), task));
 }
 
 /// What happens by the clock: deadlines, lines of the log, connections that have waited too long.
-async fn sweep(core: Rc<Core>, connections: Connections) {
+async fn sweep(core: Rc<Core>, doors: Doors, connections: Connections) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0u32;
@@ -193,6 +249,7 @@ async fn sweep(core: Rc<Core>, connections: Connections) {
         core.flush_lines(now);
         count = count.wrapping_add(1);
         if count.is_multiple_of(SWEEPS_PER_LOOK) {
+            doors.borrow().iter().for_each(|door| door.look(&core));
             core.look_at_endpoints(now);
             connections.borrow_mut().retain(|(_, task)| !task.is_finished());
             if core.number == 0 {
@@ -206,15 +263,14 @@ async fn sweep(core: Rc<Core>, connections: Connections) {
 mod tests {
     use super::*;
 
+    /// More than a task of the runtime takes in one go.
+    const WAITING: usize = 200;
+
     #[tokio::test]
     async fn connections_that_wait_when_we_leave_are_taken_all() {
-        let socket = Socket::bind("127.0.0.1:0").await.unwrap();
-        let listening = Listening::new("edge".to_owned(), None, Proxies::of(&[]));
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let _waiting = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        listening.leave();
-        assert!(next(&socket, &listening).await.is_some_and(|accepted| accepted.is_ok()));
-        assert!(next(&socket, &listening).await.is_some_and(|accepted| accepted.is_ok()));
-        assert!(next(&socket, &listening).await.is_none());
+        let waiting: Vec<_> = (0..WAITING).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(those_who_wait(socket).count(), waiting.len());
     }
 }

@@ -34,14 +34,14 @@ fn accept(key: &str) -> String {
     out
 }
 
-/// Agrees to every upgrade and gives back what it gets.
-fn origin() -> Origin {
+/// Agrees to every upgrade and gives back what it gets; answers other requests with their target.
+pub fn origin() -> Origin {
     Origin::start(|request: &Taken| match request.header("sec-websocket-key") {
         Some(key) if request.header("upgrade").is_some() => {
             let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: chat\r\n";
             vec![raw(format!("{head}Sec-WebSocket-Accept: {}\r\n\r\n", accept(&key))), Step::Echo]
         }
-        _ => fixed(200, "no upgrade"),
+        _ => fixed(200, request.target()),
     })
 }
 
@@ -97,6 +97,23 @@ fn cuts(bytes: &[u8], draw: &mut Draw) -> Vec<Vec<u8>> {
         rest = later;
     }
     out
+}
+
+/// A client that goes on as WebSocket.
+#[track_caller]
+pub fn upgraded(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address);
+    client.send(
+        "GET /chat HTTP/1.1\r\nHost: www.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(client.response().unwrap().status, 101);
+    client
+}
+
+/// Whether bytes still go there and back.
+pub fn echoes(client: &mut Client) -> bool {
+    client.send("over there").exactly(10).is_ok_and(|back| back == b"over there")
 }
 
 /// The head of the answer, and what came back.

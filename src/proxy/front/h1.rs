@@ -1,6 +1,7 @@
 //! A client over HTTP/1.1: one request after the other.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -25,6 +26,7 @@ use crate::proxy::h1::body::Piece;
 use crate::proxy::h1::request::RequestHead;
 use crate::proxy::h1::spare;
 use crate::proxy::h1::write;
+use crate::proxy::listening::Listening;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::stream::Stream;
 use crate::route::hop_by_hop::wants_trailers;
@@ -61,11 +63,13 @@ pub struct H1Front {
     bytes_before: u64,
     /// The connection was reset, so that the client sees that something is missing.
     pub was_aborted: bool,
+    /// Where it came in.
+    listening: Rc<Listening>,
 }
 
 impl H1Front {
     /// One that has asked nothing yet.
-    pub fn new(stream: Stream) -> Self {
+    pub fn new(stream: Stream, listening: Rc<Listening>) -> Self {
         H1Front {
             stream,
             inbox: BytesMut::new(),
@@ -83,6 +87,7 @@ impl H1Front {
             has_begun: false,
             bytes_before: 0,
             was_aborted: false,
+            listening,
         }
     }
 
@@ -116,7 +121,8 @@ impl H1Front {
             Extent::Open if self.version == Version::HTTP_11 => Framing::Chunked,
             Extent::Open => Framing::UntilClose,
         };
-        if self.sends == Framing::UntilClose {
+        // Asked as late as can be: a response that was waited for long is not followed by another request.
+        if self.sends == Framing::UntilClose || self.listening.leaves() {
             self.keeps_alive = false;
         }
         let out = self.outbox.laid();

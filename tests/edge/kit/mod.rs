@@ -8,9 +8,11 @@ pub mod client;
 pub mod edge;
 pub mod h2;
 pub mod h2_origin;
+pub mod load;
 pub mod origin;
 pub mod peers;
 pub mod refused;
+pub mod site;
 
 use std::time::Duration;
 use std::time::Instant;
