@@ -100,16 +100,18 @@ impl Live {
         &self.key
     }
 
-    /// A request is sent to it.
+    /// A request is sent to it, unless it has so many: no two cores take the last place.
     #[inline]
-    pub fn begins(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    pub fn begins(&self, most: u32) -> bool {
+        let one_more = |in_flight| (in_flight < most).then_some(in_flight + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::SeqCst, one_more).is_ok()
     }
 
-    /// A request is over, its body too.
+    /// A request is over, its body too. In one order with the count of those who wait for room: who joins them and finds none,
+    /// and who makes room and sees nobody waiting, must not both be possible.
     #[inline]
     pub fn ends(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Requests that are not over.
@@ -388,7 +390,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for step in 0..5_000_u64 {
-                        live.begins();
+                        assert!(live.begins(4));
                         assert!(live.ask(T0));
                         if step % 7 == 0 {
                             assert_eq!(live.failed(&failure(T0), T0, step, || false), None);

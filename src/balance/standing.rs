@@ -104,6 +104,16 @@ impl Standing {
         Ask { usable, tried, weights: &self.weights, load, key, draw, now }
     }
 
+    /// Everyone who may be chosen, in the pool's order.
+    pub fn usable(&self) -> impl Iterator<Item = usize> + '_ {
+        self.usable.iter()
+    }
+
+    /// Whether somebody may be chosen who was not tried.
+    pub fn has_another(&self, tried: &[u32]) -> bool {
+        self.tiers.another(tried).is_some()
+    }
+
     /// Whether a client may stay with the endpoint its cookie names.
     #[inline]
     pub fn may_stay(&self, member: usize) -> bool {

@@ -10,7 +10,7 @@ use crate::balance::standing::Pick;
 use crate::balance::standing::Standing;
 use crate::model::Moment;
 
-/// So many that are full are passed over for one request; a pool with more of them than that is full.
+/// So many that are full are passed over for one request; after that whoever has room is taken.
 const FULL_MAX: usize = 24;
 
 /// What a request says for its choice.
@@ -76,5 +76,54 @@ pub fn choose<L: Load>(
         passed[count] = at as u32;
         count += 1;
     }
-    if is_full { Choice::AllFull } else { Choice::Nobody }
+    let is_crowded = count == passed.len();
+    let found = if is_crowded { anyone(standing, tried, admits) } else { None };
+    match found {
+        Some(at) => Choice::Member(at),
+        None if is_full => Choice::AllFull,
+        None => Choice::Nobody,
+    }
+}
+
+/// Whoever has room, where so many have none that there is nothing left to balance.
+#[cold]
+fn anyone(standing: &Standing, tried: &[u32], mut admits: impl FnMut(usize) -> Admission) -> Option<usize> {
+    standing.usable().find(|at| !tried.contains(&(*at as u32)) && admits(*at) == Admission::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::balance::ask::Idle;
+    use crate::balance::ask::Member;
+    use crate::balance::balancer::Method;
+    use crate::balance::standing::MemberNow;
+    use crate::model::Balance;
+
+    const NOW: Moment = Moment::from_secs(1_000);
+
+    /// What becomes of a wish in a pool of so many.
+    fn chosen(members: usize, tried: &[u32], admits: impl Fn(usize) -> Admission) -> Choice {
+        let one = MemberNow { tier: 0, weight: 1, is_up: true, is_withdrawn: false, is_admitting: true, risen: None };
+        let standing = Standing::of(&vec![one; members], 0, Duration::ZERO, NOW);
+        let each: Vec<Member> = (0..members).map(|at| Member { identity: at as u64 + 1, weight: 1 }).collect();
+        let mut balancer = Balancer::new(Method::of(Balance::Random, &each, None), 0);
+        let wish = Wish { key: 7, draw: 7, sticky: None };
+        choose(&standing, &mut balancer, tried, wish, (&Idle, NOW), admits)
+    }
+
+    #[test]
+    fn the_only_one_with_room_is_found_among_however_many() {
+        for members in [2, 30, 200] {
+            for free in [0, members / 2, members - 1] {
+                let admits = |at| if at == free { Admission::Yes } else { Admission::Full };
+                assert_eq!(chosen(members, &[], admits), Choice::Member(free));
+                assert_eq!(chosen(members, &[free as u32], admits), Choice::AllFull, "it has had the request");
+            }
+            assert_eq!(chosen(members, &[], |_| Admission::Full), Choice::AllFull);
+            assert_eq!(chosen(members, &[], |_| Admission::No), Choice::Nobody);
+        }
+    }
 }

@@ -22,6 +22,7 @@ use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::h2_connections::Connections;
 use crate::proxy::upstream::queue::Queue;
 use crate::proxy::upstream::tunnels::Tunnels;
+use crate::regional::choice::Admission;
 
 /// An endpoint.
 #[derive(Debug)]
@@ -142,18 +143,29 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// It begins.
-    pub fn new(endpoint: Rc<Endpoint>) -> Self {
-        endpoint.live.begins();
+    /// It begins, where there is room for it below `most`.
+    ///
+    /// # Errors
+    /// What the endpoint says instead.
+    #[inline]
+    pub fn begin(endpoint: &Rc<Endpoint>, most: u32, now: Moment) -> Result<Self, Admission> {
+        if !endpoint.live.begins(most) {
+            return Err(Admission::Full);
+        }
+        // Asked last: the one who is let in after a rest is its trial.
+        if !endpoint.live.ask(now) {
+            endpoint.live.ends();
+            return Err(Admission::No);
+        }
         endpoint.cell.request_begun();
-        InFlight { endpoint }
+        Ok(InFlight { endpoint: endpoint.clone() })
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.endpoint.live.ends();
         self.endpoint.cell.request_ended();
+        self.endpoint.live.ends();
         self.endpoint.queue.freed();
     }
 }

@@ -158,22 +158,26 @@ impl Pool {
         self.with_standing(look, now, |standing| self.choose_of(standing, tried, wish, now))
     }
 
+    /// Whether somebody is left who was not tried.
+    pub fn has_another(&self, look: Look<'_>, tried: &[u32], now: Moment) -> bool {
+        self.with_standing(look, now, |standing| standing.has_another(tried))
+    }
+
     fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
-        let admits = |at: usize| match (self.has_room(at), &self.endpoints[at].live) {
-            (false, _) => Admission::Full,
-            (true, live) if live.ask(now) => Admission::Yes,
-            (true, _) => Admission::No,
+        let mut begun = None;
+        let admits = |at: usize| match InFlight::begin(&self.endpoints[at], self.plan.upstream.requests_max, now) {
+            Ok(in_flight) => {
+                begun = Some(in_flight);
+                Admission::Yes
+            }
+            Err(admission) => admission,
         };
         let load = (&Carried(&self.endpoints), now);
         match choose(standing, &mut self.balancer.borrow_mut(), tried, wish, load, admits) {
-            Choice::Member(at) => Chosen::Endpoint(at, InFlight::new(self.endpoints[at].clone())),
+            Choice::Member(at) => Chosen::Endpoint(at, begun.expect("who admits has begun")),
             Choice::AllFull => Chosen::AllFull,
             Choice::Nobody => Chosen::Nobody,
         }
-    }
-
-    fn has_room(&self, at: usize) -> bool {
-        self.endpoints[at].live.in_flight() < self.plan.upstream.requests_max
     }
 
     fn with_standing<T>(&self, look: Look<'_>, now: Moment, then: impl FnOnce(&Standing) -> T) -> T {
