@@ -231,7 +231,7 @@ impl Request<'_> {
         loop {
             let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, &mut now, front, story).await {
                 Ok(admitted) => admitted,
-                // There is no other endpoint: what the last one did stands.
+                // There is no other endpoint with room: what the last one did stands.
                 Err(Some(_)) if tries > 0 => return Some(Reply::of(StatusCode::BAD_GATEWAY)),
                 Err(reply) => return reply,
             };
@@ -249,7 +249,7 @@ impl Request<'_> {
                     now = headed;
                     let judged = self.judge(&attempt, &answer, now);
                     let is_safe = judged == Judged::Rests && outgoing.is_idempotent();
-                    if !(is_safe && self.may_again(tries, pool, &upload)) {
+                    if !(is_safe && self.may_again(&tried[..tries], pool, &upload)) {
                         let answered = (judged, back, answer);
                         return self.deliver(&attempt, &outgoing, answered, &mut upload, front, story).await;
                     }
@@ -259,7 +259,7 @@ impl Request<'_> {
                     self.failed(&attempt, &fault);
                     story.upstream_failed(pool, &fault);
                     let is_safe = !has_begun || fault.is_before_any_work() || outgoing.is_idempotent();
-                    is_safe && self.may_again(tries, pool, &upload)
+                    is_safe && self.may_again(&tried[..tries], pool, &upload)
                 }
                 Err(Failed { fault: Fault::BackTimeout, .. }) => {
                     self.timed_out(&attempt);
@@ -286,12 +286,16 @@ impl Request<'_> {
         Patience { head, body }
     }
 
-    /// Whether a request that was tried so often may be tried again; takes from the pool's budget.
-    fn may_again(&self, tries: usize, pool: &Pool, upload: &Upload) -> bool {
-        if tries > usize::from(self.route.retries) || tries >= TRIES_MAX || !upload.is_replayable() {
+    /// Whether a request that those have had may be tried again; takes from the pool's budget.
+    fn may_again(&self, tried: &[u32], pool: &Rc<Pool>, upload: &Upload) -> bool {
+        if tried.len() > usize::from(self.route.retries) || tried.len() >= TRIES_MAX || !upload.is_replayable() {
             return false;
         }
-        let may = pool.take_retry(self.core.now());
+        let now = self.core.now();
+        if !pool.has_another(self.view_now(pool).look(), tried, now) {
+            return false;
+        }
+        let may = pool.take_retry(now);
         if !may {
             pool.cell.retry_refused();
         }

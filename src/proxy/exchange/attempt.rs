@@ -57,8 +57,9 @@ impl Request<'_> {
                     // On the heap: handshakes are large, and most requests need none.
                     let opened = Box::pin(self.open(&attempt.in_flight.endpoint, outgoing, front)).await;
                     connected = self.core.now();
+                    let back = opened.map_err(|fault| Failed { fault, has_begun: false })?;
                     story.connected(connected.since(connecting));
-                    opened.map_err(|fault| Failed { fault, has_begun: false })?
+                    back
                 }
             };
             if back.is_reused() {
