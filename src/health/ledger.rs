@@ -122,6 +122,8 @@ impl Ledger {
             needed: OnceLock::new(),
         };
         ledger.watch_targets(None, now);
+        // Where nothing is probed there is no first round to wait for.
+        ledger.is_first_round_over = ledger.unheard == 0;
         ledger.know_pools(&HashMap::new());
         ledger
     }
