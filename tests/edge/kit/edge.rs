@@ -23,6 +23,14 @@ use crate::kit::peers;
 pub struct Setup {
     /// Where requests go, in turn.
     pub endpoints: Vec<SocketAddr>,
+    /// What is said of endpoints beside their addresses, as `weight = 3`; nothing of those that are left over.
+    pub marks: Vec<&'static str>,
+    /// How one is chosen; `round_robin` when empty.
+    pub balance: &'static str,
+    /// Threads; 0 for one.
+    pub workers: usize,
+    /// More lines of `[proxy]`.
+    pub proxy: String,
     /// More lines of the pool.
     pub pool: String,
     /// More lines of the listener.
@@ -57,6 +65,21 @@ impl Setup {
         Setup { listener: self.listener + lines + "\n", ..self }
     }
 
+    /// With more lines in its pool.
+    pub fn pool(self, lines: &str) -> Setup {
+        Setup { pool: self.pool + lines + "\n", ..self }
+    }
+
+    /// With more sections.
+    pub fn section(self, lines: &str) -> Setup {
+        Setup { sections: self.sections + lines + "\n", ..self }
+    }
+
+    /// With endpoints chosen in this way.
+    pub fn balance(self, balance: &'static str) -> Setup {
+        Setup { balance, ..self }
+    }
+
     /// With these routes.
     pub fn routes(self, routes: &str) -> Setup {
         Setup { routes: Some(routes.to_owned()), ..self }
@@ -65,9 +88,12 @@ impl Setup {
     /// rhumb's configuration.
     pub fn toml(&self, bind: SocketAddr) -> String {
         let mut endpoints = String::new();
-        for address in &self.endpoints {
-            write!(endpoints, "{{ address = \"{}\", port = {} }}, ", address.ip(), address.port()).unwrap();
+        for (at, address) in self.endpoints.iter().enumerate() {
+            let mark = self.marks.get(at).filter(|mark| !mark.is_empty()).map(|mark| format!(", {mark}"));
+            let mark = mark.unwrap_or_default();
+            write!(endpoints, "{{ address = \"{}\", port = {}{mark} }}, ", address.ip(), address.port()).unwrap();
         }
+        let balance = if self.balance.is_empty() { "round_robin" } else { self.balance };
         let (protocol, tls) = if self.tls { ("https", "tls = \"www\"\n") } else { ("http", "") };
         let mut timeouts = String::new();
         for (name, time) in [("header", self.header), ("body", self.body)] {
@@ -77,9 +103,11 @@ impl Setup {
         }
         let certificate = "[tls.www]\ncertificate = \"cert.pem\"\nkey_file = \"key.pem\"\n";
         format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nstop_timeout = \"200ms\"\n[proxy]\nworkers = 1\n{}[region.here]\n\
-             [pool.origin]\nregion = \"here\"\nbalance = \"round_robin\"\n{}{}endpoints = [{endpoints}]\n{}\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nstop_timeout = \"200ms\"\n[proxy]\nworkers = {}\n{}{}[region.here]\n\
+             [pool.origin]\nregion = \"here\"\nbalance = \"{balance}\"\n{}{}endpoints = [{endpoints}]\n{}\
              [[listener]]\nname = \"edge\"\nregion = \"here\"\nbind = \"{bind}\"\nprotocol = \"{protocol}\"\n{tls}{}{}routes = [{}]\n",
+            self.workers.max(1),
+            self.proxy,
             if self.tls { certificate } else { "" },
             if self.h2_origins { "protocol = \"http2\"\n" } else { "" },
             self.pool,
@@ -160,6 +188,12 @@ impl Edge {
     /// Its certificate.
     pub fn certificate(&self) -> PathBuf {
         self.dir.path().join("cert.pem")
+    }
+
+    /// What runs in this process.
+    pub fn daemon(&self) -> &(Runtime, Daemon) {
+        let Behind::Task(Some(task)) = &self._behind else { panic!("it runs as a program") };
+        task
     }
 
     /// What it said, as a program.

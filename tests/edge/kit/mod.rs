@@ -6,9 +6,11 @@
 
 pub mod client;
 pub mod edge;
+pub mod fleet;
 pub mod h2;
 pub mod h2_origin;
 pub mod load;
+pub mod operator;
 pub mod origin;
 pub mod peers;
 pub mod refused;

@@ -123,7 +123,11 @@ pub struct Origin {
 impl Origin {
     /// One that answers each request as told.
     pub fn start(answer: impl Fn(&Taken) -> Vec<Step> + Send + Sync + 'static) -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Origin::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    /// The same on a socket that listens.
+    pub fn on(listener: TcpListener, answer: impl Fn(&Taken) -> Vec<Step> + Send + Sync + 'static) -> Origin {
         let address = listener.local_addr().unwrap();
         let (kept, answer): (_, Arc<Answer>) = (Arc::new(Kept::default()), Arc::new(answer));
         let shared = kept.clone();
