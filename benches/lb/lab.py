@@ -52,7 +52,7 @@ def prepare():
     """Certificate, configurations, and as many descriptors as there may be."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.makedirs(OUT, exist_ok=True)
+    os.makedirs(OUT + "/log", exist_ok=True)
     cert, key = OUT + "/cert.pem", OUT + "/key.pem"
     if not os.path.exists(cert):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
@@ -220,7 +220,8 @@ def microseconds(text):
 def load(tool, port, how, seconds):
     """Runs a generator; what it counted."""
     url = "%s://127.0.0.1:%d%s" % ("https" if how.get("tls") else "http", port, how["path"])
-    log = OUT + "/h2.log"
+    # Not beside the peers' configurations: who watches its own for changes would hear of every line.
+    log = OUT + "/log/h2.log"
     if tool == "wrk":
         command = ["wrk", "-t1", "-c%d" % how["c"], "-d%ds" % seconds, "--timeout", "5s", "--latency"]
         for header in HEADERS + (["Connection: close"] if how.get("close") else []):

@@ -175,7 +175,9 @@ pub fn request_id(headers: &mut HeaderMap, is_trusted: bool, draw: u64) -> Heade
     if let Some(known) = known {
         return known.clone();
     }
-    let made = HeaderValue::from_bytes(&digits(draw)).expect("digits may stand in a header");
+    let mut made = HeaderValue::from_bytes(&digits(draw)).expect("digits may stand in a header");
+    // Over HTTP/2 it would push what comes again out of the table of headers, and never come again itself.
+    made.set_sensitive(true);
     headers.insert(X_REQUEST_ID, made.clone());
     made
 }

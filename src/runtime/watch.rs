@@ -127,7 +127,10 @@ impl Watch {
                     return path.to_owned();
                 }
             }
-            let _ = time::timeout(SLOW_LOOK, self.notice()).await;
+            if time::timeout(SLOW_LOOK, self.notice()).await.is_ok() {
+                // A log that is written beside the configuration gives a notice with every line.
+                time::sleep(QUIET).await;
+            }
         }
     }
 

@@ -60,7 +60,7 @@ impl H1Back {
         lay_head(outbox.laid(), request, sends);
         H1Back {
             stream,
-            inbox: buffers.inbox(),
+            inbox: buffers.wide_inbox(),
             outbox,
             seen: 0,
             method: request.method.clone(),
