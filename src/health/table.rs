@@ -233,7 +233,9 @@ impl HealthTable {
     pub fn refresh_region(&mut self, standings: &Standings, id: RegionId) {
         self.withdrawn.retain(|withdrawn| *withdrawn != id);
         if standings.forced(Subject::Region(id)).is_some_and(|forced| forced.order.withdraws()) {
-            self.withdrawn.push(id);
+            // In one order, however they came: equal tables are equal.
+            let at = self.withdrawn.partition_point(|withdrawn| *withdrawn < id);
+            self.withdrawn.insert(at, id);
         }
     }
 
