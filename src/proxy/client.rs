@@ -22,6 +22,7 @@ use crate::proxy::core::Core;
 use crate::proxy::decide::Caller;
 use crate::proxy::tls::Presented;
 use crate::regional::front::Front;
+use crate::regional::pool::PoolPlan;
 use crate::route::client::is_in;
 use crate::route::forwarded::Words;
 
@@ -134,17 +135,19 @@ impl Door {
     }
 
     /// A request of that route and pool was answered so.
-    pub fn count(&self, core: &Core, (route, pool): Counted, status: u16) {
-        if let Some(cell) = self.routes.borrow().get(&(route, pool)) {
+    ///
+    /// The pool is the one that it was sent to: by now its id may be another pool's, in another configuration.
+    pub fn count(&self, core: &Core, route: Option<usize>, pool: Option<&PoolPlan>, status: u16) {
+        let counted: Counted = (route, pool.map(|pool| pool.id));
+        if let Some(cell) = self.routes.borrow().get(&counted) {
             return cell.add(status);
         }
-        let view = core.view();
-        let pool_name = pool.and_then(|pool| view.pool(pool)).map(|pool| pool.plan.name.clone());
+        let pool_name = pool.map(|pool| &*pool.name);
         let route_name = route.and_then(|route| self.front.plan.routes().get(route)).map(|route| route.name.as_str());
         let worker = core.number as usize;
-        let cell = core.shared.counts.route(worker, &self.front.listener.name, route_name, pool_name.as_deref());
+        let cell = core.shared.counts.route(worker, &self.front.listener.name, route_name, pool_name);
         cell.add(status);
-        self.routes.borrow_mut().insert((route, pool), cell);
+        self.routes.borrow_mut().insert(counted, cell);
     }
 
     /// How long that client should wait, when it asks too often.

@@ -12,7 +12,6 @@ use http::Version;
 use http::header;
 
 use crate::model::Moment;
-use crate::model::PoolId;
 use crate::proxy::asked::Asked;
 use crate::proxy::back::BackFault;
 use crate::proxy::cells::Failure;
@@ -26,6 +25,7 @@ use crate::proxy::record::Record;
 use crate::proxy::record::Stage;
 use crate::proxy::relay::Fault;
 use crate::proxy::upstream::pool::Pool;
+use crate::regional::pool::PoolPlan;
 
 /// One request so far.
 #[derive(Debug)]
@@ -93,9 +93,14 @@ impl Story {
         self.known = Some(known);
     }
 
-    /// The place of its route, and its pool.
-    pub fn route(&self) -> (Option<usize>, Option<PoolId>) {
-        (self.known.as_ref().and_then(|known| known.route), self.pool.as_ref().map(|pool| pool.plan.id))
+    /// The place of its route.
+    pub fn route(&self) -> Option<usize> {
+        self.known.as_ref().and_then(|known| known.route)
+    }
+
+    /// The pool it was sent to.
+    pub fn pool(&self) -> Option<&PoolPlan> {
+        self.pool.as_ref().map(|pool| &*pool.plan)
     }
 
     /// It may not pass, for this reason.
