@@ -218,18 +218,26 @@ fn tell_of_small_buffers(udp: &[Socket], address: SocketAddr) {
 
 /// The fact and the way out.
 fn problem(address: SocketAddr, what: &str, error: &io::Error) -> Problem {
+    // Who usually has the port, and which one is free to all, is another matter for HTTP than for DNS.
+    let is_listener = what.starts_with("listener ");
     let (fact, help) = match error.kind() {
         io::ErrorKind::PermissionDenied => (
             "permission denied".to_owned(),
             format!(
                 "run as root, or: setcap cap_net_bind_service=+ep {}, or listen on {}",
                 own_path(),
-                SocketAddr::new(address.ip(), 5300)
+                SocketAddr::new(address.ip(), if is_listener { 8080 } else { 5300 })
             ),
         ),
         io::ErrorKind::AddrInUse => (
             "another process has it".to_owned(),
-            format!("see which: ss -lnptu 'sport = :{}' (often systemd-resolved, dnsmasq or named)", address.port()),
+            match is_listener {
+                true => format!("see which: ss -lntp 'sport = :{}'", address.port()),
+                false => format!(
+                    "see which: ss -lnptu 'sport = :{}' (often systemd-resolved, dnsmasq or named)",
+                    address.port()
+                ),
+            },
         ),
         io::ErrorKind::AddrNotAvailable => (
             "this machine has no such address".to_owned(),
