@@ -36,6 +36,7 @@ fn record() -> Record<'static> {
         endpoint: Some("192.0.2.10:8080".parse().expect("an address")),
         client: "203.0.113.7".parse().expect("an address"),
         peer: "10.0.0.2:40312".parse().expect("an address"),
+        flow: None,
         method: "GET",
         host: "www.example.com",
         path: "/v2/users/7/pictures",

@@ -90,6 +90,7 @@ fn listeners_and_their_pools_mean_what_they_say() {
             connections_max: 100,
             requests_max: 200,
             retry_percent: 10,
+            closes_when_down: false,
         }
     );
     let backups: Vec<bool> = model.members(3usize.into()).map(|(_, endpoint)| endpoint.backup).collect();
@@ -98,7 +99,7 @@ fn listeners_and_their_pools_mean_what_they_say() {
     assert_eq!(model.proxy.workers, 2);
     assert_eq!(model.access_log.as_ref().unwrap().rate_max, 1000);
 
-    let [edge, plain] = &model.listeners[..] else { panic!("{:?}", model.listeners) };
+    let [edge, l4, by_name, plain] = &model.listeners[..] else { panic!("{:?}", model.listeners) };
     assert_eq!((edge.name.as_str(), edge.bind.port(), edge.limits.queue_max), ("edge-eu", 8443, 10));
     assert_eq!((edge.proxy_protocol_to, edge.proxy_protocol_from.len()), (Some(ProxyProtocol::V2), 1));
     let Protocol::Http(http) = &edge.protocol else { panic!("{:?}", edge.protocol) };
@@ -124,6 +125,15 @@ fn listeners_and_their_pools_mean_what_they_say() {
     assert_eq!(*keyed_on, KeyedOn::Cookie("session".into()));
     assert_eq!(rest.sticky.as_ref().unwrap().name, "backend");
     assert_eq!((rest.request_headers.len(), rest.response_headers.len()), (2, 1));
+
+    let Protocol::Tcp(forward) = &l4.protocol else { panic!("{:?}", l4.protocol) };
+    assert_eq!((model.pool(forward.pool).name.as_str(), forward.timeouts.half_closed.as_secs()), ("eu-web", 30));
+    assert_eq!((forward.timeouts.idle.as_secs(), l4.proxy_protocol_to), (3600, Some(ProxyProtocol::V1)));
+    let Protocol::TlsPassthrough(through) = &by_name.protocol else { panic!("{:?}", by_name.protocol) };
+    let (www, under) = (HostMatch::Exact("www.example.com".into()), HostMatch::Under("example.com".into()));
+    let hosts: Vec<&HostMatch> = through.routes.iter().map(|(host, _)| host).collect();
+    assert_eq!(hosts, [&www, &under, &HostMatch::Any], "the most specific first");
+    assert_eq!((through.timeouts.hello.as_secs(), through.timeouts.idle.as_secs()), (5, 350));
 
     let Protocol::Http(http) = &plain.protocol else { panic!("{:?}", plain.protocol) };
     assert_eq!(

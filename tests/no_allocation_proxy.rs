@@ -193,6 +193,7 @@ fn counting_a_request_and_writing_its_line() {
         endpoint: Some("192.0.2.10:8080".parse().unwrap()),
         client: "2001:db8::7".parse().unwrap(),
         peer: "10.0.0.2:40312".parse().unwrap(),
+        flow: None,
         method: "GET",
         host: "www.example.com",
         path: "/a/b",

@@ -273,8 +273,8 @@ fn what_the_parser_takes_the_schema_takes_and_no_other_types() {
             let mut found = Vec::new();
             validate(&root, property, &value, "", &mut found);
             let refused = told.iter().any(|p| WRONG_VALUE.contains(&p.code));
-            // An empty table or list lacks something; that is told, but not of its type.
-            let lacks = told.iter().any(|p| [codes::MISSING, codes::EMPTY].contains(&p.code));
+            // An empty table or list lacks something, and what has no meaning is not looked at; that is told, but not of its type.
+            let lacks = told.iter().any(|p| [codes::MISSING, codes::EMPTY, codes::MISPLACED].contains(&p.code));
             if !refused && !lacks && !found.is_empty() {
                 wrong.push(format!("{}.{key}: the parser takes {sample}, the schema says {found:?}", object.name));
             }
@@ -306,6 +306,13 @@ fn whole(object: &Object, property: &Value) -> String {
             format!("[vip.\"v.example.com.\"]\npolicy = \"{policy}\"\n{}\n{}", object.heading, object.filler)
         }
         // Where the headings are several, the first is the listener's.
+        "timeouts" if description.starts_with("tls-passthrough") => {
+            let listener = LISTENER.replace("\"http\"", "\"tls-passthrough\"");
+            format!(
+                "[[listener]]\n{listener}\nroutes = [{{ host = \"*\", pool = \"q\" }}]\n[listener.timeouts]\n{}",
+                object.filler
+            )
+        }
         "timeouts" | "paths" | "proxy_protocol" => {
             let own = object.heading.trim_start_matches("[[listener]]\n");
             format!("[[listener]]\n{LISTENER}\nroutes = [{{ pool = \"q\" }}]\n{own}\n{}", object.filler)

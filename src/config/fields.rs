@@ -75,6 +75,11 @@ impl Fields {
         keys.iter().find(|k| **k == key.value).map(|k| (*k, key.span))
     }
 
+    /// Has these keys among those that are told of, wherever they are read.
+    pub fn knows(&mut self, keys: &[&'static str]) {
+        self.asked.extend_from_slice(keys);
+    }
+
     /// Reports keys that have no meaning here and takes them out.
     pub fn misplaced(&mut self, reports: &mut Reports<'_>, keys: &[&'static str], why: &str, help: &str) {
         for key in keys {

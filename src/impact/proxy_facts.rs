@@ -18,6 +18,8 @@ use crate::model::Action;
 use crate::model::ClientShown;
 use crate::model::EncodedSlash;
 use crate::model::Expires;
+use crate::model::FlowTimeouts;
+use crate::model::Forward;
 use crate::model::HeaderEdit;
 use crate::model::HostMatch;
 use crate::model::Http;
@@ -99,6 +101,7 @@ pub fn upstream(upstream: &Upstream) -> Vec<Fact> {
     facts.number("max_connections", upstream.connections_max, usual.connections_max);
     facts.number("max_requests", upstream.requests_max, usual.requests_max);
     facts.add("retry_budget", upstream.retry_percent, usual.retry_percent, per_cent);
+    facts.add("on_down", upstream.closes_when_down, false, |_| "close".to_owned());
     facts.0
 }
 
@@ -129,21 +132,10 @@ pub fn access_log(log: Option<&AccessLogSettings>) -> Vec<Fact> {
 
 /// `[[listener]]`.
 pub fn listener(model: &Model, listener: &Listener) -> Vec<Fact> {
-    let http = match &listener.protocol {
-        Protocol::Http(http) => Some(http),
-        Protocol::Tcp(_) | Protocol::Udp(_) | Protocol::TlsPassthrough(_) => None,
-    };
-    let protocol = match &listener.protocol {
-        Protocol::Http(http) if http.tls.is_empty() => "http",
-        Protocol::Http(_) => "https",
-        Protocol::Tcp(_) => "tcp",
-        Protocol::Udp(_) => "udp",
-        Protocol::TlsPassthrough(_) => "tls-passthrough",
-    };
     let mut facts = Unusual(vec![
         fact("region", &model.region(listener.region).name),
         fact("bind", listener.bind),
-        fact("protocol", protocol),
+        fact("protocol", listener.protocol_word()),
     ]);
     if !listener.proxy_protocol_from.is_empty() {
         facts.0.push(fact("proxy_protocol.accept_from", networks(&listener.proxy_protocol_from)));
@@ -158,8 +150,35 @@ pub fn listener(model: &Model, listener: &Listener) -> Vec<Fact> {
     facts.time("queue_timeout", limits.queue_timeout, usual.queue_timeout);
     facts.some("client_rate", limits.client_rate, |rate| rate.to_string());
     facts.0.push(fact("drain_timeout", show_duration(listener.drain_timeout)));
-    http.into_iter().for_each(|http| of_http(model, http, &mut facts));
+    match &listener.protocol {
+        Protocol::Http(http) => of_http(model, http, &mut facts),
+        Protocol::Tcp(forward) => of_forward(model, forward, FlowTimeouts::TCP, &mut facts),
+        Protocol::Udp(forward) => of_forward(model, forward, FlowTimeouts::UDP, &mut facts),
+        Protocol::TlsPassthrough(through) => {
+            of_flows(&through.timeouts, FlowTimeouts::TCP, &mut facts);
+            let named = through.routes.iter().map(|(host, pool)| {
+                let host = match host {
+                    HostMatch::Any => "*".to_owned(),
+                    HostMatch::Exact(name) => name.clone(),
+                    HostMatch::Under(name) => format!("*.{name}"),
+                };
+                fact(&format!("routes.{host}"), &model.pool(*pool).name)
+            });
+            facts.0.extend(named);
+        }
+    }
     facts.0
+}
+
+fn of_forward(model: &Model, forward: &Forward, usual: FlowTimeouts, facts: &mut Unusual) {
+    facts.0.push(fact("pool", &model.pool(forward.pool).name));
+    of_flows(&forward.timeouts, usual, facts);
+}
+
+fn of_flows(timeouts: &FlowTimeouts, usual: FlowTimeouts, facts: &mut Unusual) {
+    facts.time("timeouts.hello", timeouts.hello, usual.hello);
+    facts.time("timeouts.idle", timeouts.idle, usual.idle);
+    facts.time("timeouts.half_closed", timeouts.half_closed, usual.half_closed);
 }
 
 fn of_http(model: &Model, http: &Http, facts: &mut Unusual) {

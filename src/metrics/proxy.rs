@@ -25,6 +25,7 @@ const OTHER: &str = "other";
 /// Writes all of it.
 pub(super) fn write(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
     requests(page, totals)?;
+    flows(page, totals)?;
     listeners(page, totals)?;
     pools(page, totals)?;
     endpoints(page, totals)
@@ -40,6 +41,19 @@ fn requests(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
                     code.map_or(OTHER.to_owned(), |code| if code == 0 { NONE.to_owned() } else { code.to_string() });
                 let labels = [("listener", &*name.listener), ("route", route), ("pool", pool), ("code", &*code)];
                 samples.add(labels, *count)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn flows(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
+    let help = "Flows of listeners at L4 that are over, by how they ended; pool none: there was none for it";
+    page.counters("proxy_flows", help, |samples| {
+        for ((listener, pool), ends) in &totals.flows {
+            for (end, count) in ends {
+                let pool = pool.as_deref().unwrap_or(NONE);
+                samples.add([("listener", &**listener), ("pool", pool), ("end", end.unwrap_or(OTHER))], *count)?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::HostMatch;
 use super::PoolId;
 use super::RegionId;
 use super::route::Route;
@@ -43,7 +44,7 @@ pub enum Protocol {
     /// UDP, by flow.
     Udp(Forward),
     /// TLS that is not ended here: the server's name chooses the pool.
-    TlsPassthrough(Vec<(super::HostMatch, Forward)>),
+    TlsPassthrough(Box<Passthrough>),
 }
 
 /// An `http` or `https` listener.
@@ -126,13 +127,45 @@ impl fmt::Debug for StickySecrets {
     }
 }
 
-/// Where an L4 listener sends its flows.
+/// Where a `tcp` or `udp` listener sends its flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
     /// The pool.
     pub pool: PoolId,
-    /// A flow without bytes ends after so long: 350 s for TCP, 60 s for UDP.
+    /// Deadlines of its flows.
+    pub timeouts: FlowTimeouts,
+}
+
+/// A `tls-passthrough` listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passthrough {
+    /// Which pool for which server name; an exact name before one under a wildcard, the longest of those first, `*` last.
+    pub routes: Vec<(HostMatch, PoolId)>,
+    /// Deadlines of its flows.
+    pub timeouts: FlowTimeouts,
+}
+
+/// Deadlines of what an L4 listener carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowTimeouts {
+    /// `tls-passthrough`: for the client's first message.
+    pub hello: Duration,
+    /// Without a byte in either direction.
     pub idle: Duration,
+    /// The same once one side has said its last.
+    pub half_closed: Duration,
+}
+
+impl FlowTimeouts {
+    /// Of `tcp` and `tls-passthrough`. Idle as long as AWS's network load balancer has it, which is what people set their
+    /// keep-alives by; half-closed as long as Linux waits itself (`tcp_fin_timeout`).
+    pub const TCP: FlowTimeouts = FlowTimeouts {
+        hello: Duration::from_secs(10),
+        idle: Duration::from_secs(350),
+        half_closed: Duration::from_secs(60),
+    };
+    /// Of `udp`: what home routers and firewalls keep a flow for, or longer.
+    pub const UDP: FlowTimeouts = FlowTimeouts { idle: Duration::from_secs(60), ..FlowTimeouts::TCP };
 }
 
 /// Versions of the PROXY protocol.
@@ -183,10 +216,10 @@ pub enum EncodedSlash {
     Refuse,
 }
 
-/// How much of it at once, over all cores.
+/// How much at once, over all cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections of clients.
+    /// Connections of clients; flows of a `udp` listener.
     pub connections_max: u32,
     /// Requests in hand.
     pub requests_max: u32,
@@ -194,8 +227,30 @@ pub struct Limits {
     pub queue_max: u32,
     /// How long one waits there before its 503.
     pub queue_timeout: Duration,
-    /// Requests a second from one client address; no bound when absent.
+    /// Requests a second from one client address, at L4 new flows; no bound when absent.
     pub client_rate: Option<u32>,
+}
+
+impl Listener {
+    /// The pools that an L4 listener names; none of an HTTP listener, whose routes do.
+    pub fn flow_pools(&self) -> Vec<PoolId> {
+        match &self.protocol {
+            Protocol::Http(_) => Vec::new(),
+            Protocol::Tcp(forward) | Protocol::Udp(forward) => vec![forward.pool],
+            Protocol::TlsPassthrough(through) => through.routes.iter().map(|(_, pool)| *pool).collect(),
+        }
+    }
+
+    /// The word of the configuration.
+    pub fn protocol_word(&self) -> &'static str {
+        match &self.protocol {
+            Protocol::Http(http) if http.tls.is_empty() => "http",
+            Protocol::Http(_) => "https",
+            Protocol::Tcp(_) => "tcp",
+            Protocol::Udp(_) => "udp",
+            Protocol::TlsPassthrough(_) => "tls-passthrough",
+        }
+    }
 }
 
 impl Default for Limits {

@@ -23,8 +23,8 @@ pub use geo_code::{CONTINENTS, GeoCode, GeoCodeError};
 pub use health_check::{Body, CheckKind, DnsAnswer, DnsCheck, HealthCheck, StatusRange, TlsCheck, TlsTrust};
 pub use ids::{CheckId, EndpointId, NetworkId, PoolId, RegionId, VipId};
 pub use listener::{
-    EncodedSlash, Forward, Http, HttpTimeouts, Limits, Listener, PathRules, Protocol, ProxyProtocol, ProxySettings,
-    StickySecrets, Underscores,
+    EncodedSlash, FlowTimeouts, Forward, Http, HttpTimeouts, Limits, Listener, Passthrough, PathRules, Protocol,
+    ProxyProtocol, ProxySettings, StickySecrets, Underscores,
 };
 pub use location::Location;
 pub use moment::Moment;

@@ -30,6 +30,9 @@ pub struct Upstream {
     pub requests_max: u32,
     /// Retries are at most so many per cent of the requests of ten seconds.
     pub retry_percent: u32,
+    /// Whether flows that are open end when their endpoint is found down: at L4, and WebSockets. Otherwise they are left to find
+    /// out themselves, since what made a probe fail need not concern them.
+    pub closes_when_down: bool,
 }
 
 /// The port of an endpoint that names none, where a proxy connects to it.
@@ -52,6 +55,7 @@ impl Default for Upstream {
             connections_max: 1_024,
             requests_max: 1_024,
             retry_percent: 20,
+            closes_when_down: false,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::proxy::listening::Listening;
 use crate::proxy::stream::Stream;
 
 /// A proxy in front of us sends its header at once.
-const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(3);
 
 /// A connection on which HTTP is about to be spoken.
 struct Begun {
@@ -98,10 +98,10 @@ async fn begin(
 }
 
 /// A connection among those that are open, until this is dropped.
-struct Counted(Arc<ListenerCell>);
+pub(super) struct Counted(Arc<ListenerCell>);
 
 impl Counted {
-    fn new(cell: Arc<ListenerCell>) -> Self {
+    pub(super) fn new(cell: Arc<ListenerCell>) -> Self {
         cell.connection_opened();
         Counted(cell)
     }

@@ -84,6 +84,10 @@ impl LineWriter {
 }
 
 fn write_request(record: &Record<'_>, fields: &mut Fields<'_>) {
+    if let Some(flow) = record.flow {
+        fields.word("protocol", flow);
+        return fields.some_word("server_name", Some(record.host).filter(|name| !name.is_empty()));
+    }
     fields.word("method", record.method);
     fields.word("host", record.host);
     fields.bytes("path", record.path.as_bytes(), TARGET_BYTES_MAX);
@@ -94,7 +98,9 @@ fn write_request(record: &Record<'_>, fields: &mut Fields<'_>) {
 }
 
 fn write_response(record: &Record<'_>, fields: &mut Fields<'_>) {
-    fields.number("status", record.status.into());
+    if record.flow.is_none() {
+        fields.number("status", record.status.into());
+    }
     fields.number("bytes_in", record.bytes_in);
     fields.number("bytes_out", record.bytes_out);
     fields.some_word("route", record.route);
@@ -302,6 +308,7 @@ pub(super) mod samples {
             endpoint: Some("192.0.2.10:8080".parse().unwrap()),
             client: "203.0.113.7".parse().unwrap(),
             peer: "10.0.0.2:40312".parse().unwrap(),
+            flow: None,
             method: "GET",
             host: "www.example.com",
             path: "/a/b",

@@ -4,6 +4,7 @@
 //! kept up to a bound, and taken again by whoever is next to read.
 
 use std::cell::RefCell;
+use std::cell::RefMut;
 
 use bytes::BytesMut;
 
@@ -22,6 +23,7 @@ pub struct Buffers {
     inboxes: RefCell<Vec<BytesMut>>,
     wide: RefCell<Vec<BytesMut>>,
     outboxes: RefCell<Vec<Vec<u8>>>,
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Buffers {
@@ -51,6 +53,14 @@ impl Buffers {
                 _ => {}
             }
         }
+    }
+
+    /// Room to read into what is written at once, without waiting: there is one for all.
+    pub fn scratch(&self) -> RefMut<'_, [u8]> {
+        let mut scratch = self.scratch.borrow_mut();
+        // Made when the first flow has bytes.
+        scratch.resize(LARGE_ROOM, 0);
+        RefMut::map(scratch, Vec::as_mut_slice)
     }
 
     /// Room to lay bytes together in.

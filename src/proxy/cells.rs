@@ -231,6 +231,32 @@ impl Summed for RouteCell {
     }
 }
 
+/// Ways for flows to end that are counted apart.
+const FLOW_ENDS: usize = 24;
+
+/// What a worker counts of an L4 listener's flows to one pool.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct FlowCell {
+    ends: Labelled<&'static str, FLOW_ENDS>,
+}
+
+impl FlowCell {
+    /// A flow has ended so: a stable code.
+    #[inline]
+    pub fn ended(&self, how: &'static str) {
+        self.ends.add(how);
+    }
+}
+
+impl Summed for FlowCell {
+    type Sums = BTreeMap<Option<&'static str>, u64>;
+
+    fn add_to(&self, sums: &mut Self::Sums) {
+        self.ends.add_to(sums);
+    }
+}
+
 /// How an endpoint failed a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {

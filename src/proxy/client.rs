@@ -114,6 +114,14 @@ impl Bounds {
         self.hold(|bounds| &bounds.connections, most)
     }
 
+    /// How long that client should wait, when it asks too often.
+    #[inline]
+    pub fn asks_too_often(&self, client: IpAddr, now: Moment) -> Option<Duration> {
+        let rates = self.rates.as_ref()?;
+        let key = ClientKey::new(0, client, if client.is_ipv4() { 32 } else { 64 }).constant();
+        rates.lock().unwrap_or_else(PoisonError::into_inner).ask(key, now).err()
+    }
+
     fn hold(self: &Arc<Self>, which: fn(&Bounds) -> &AtomicU32, most: u32) -> Option<Held> {
         let was = which(self).fetch_add(1, Ordering::Relaxed);
         let held = Held(self.clone(), which);
@@ -153,8 +161,6 @@ impl Door {
     /// How long that client should wait, when it asks too often.
     #[inline]
     pub fn asks_too_often(&self, client: IpAddr, now: Moment) -> Option<Duration> {
-        let rates = self.bounds.rates.as_ref()?;
-        let key = ClientKey::new(0, client, if client.is_ipv4() { 32 } else { 64 }).constant();
-        rates.lock().unwrap_or_else(PoisonError::into_inner).ask(key, now).err()
+        self.bounds.asks_too_often(client, now)
     }
 }

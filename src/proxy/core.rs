@@ -14,10 +14,13 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use crate::balance::key::next_draw;
+use crate::balance::live::Failure;
 use crate::balance::live::Turned;
+use crate::balance::live_pools::Believed;
 use crate::balance::live_pools::LivePool;
 use crate::balance::live_pools::LivePools;
 use crate::health::ejection::Ejection;
+use crate::model::Listener;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::proxy::access_log::AccessLog;
@@ -28,6 +31,9 @@ use crate::proxy::client::Client;
 use crate::proxy::client::Door;
 use crate::proxy::counts::ProxyCounts;
 use crate::proxy::deadline::Deadlines;
+use crate::proxy::flow::gate::Gate;
+use crate::proxy::flow::pipes::Pipes;
+use crate::proxy::flow::story::FlowStory;
 use crate::proxy::story::Story;
 use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::endpoint::Endpoint;
@@ -35,6 +41,7 @@ use crate::proxy::upstream::pool::Look;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::queue::Queues;
 use crate::proxy::upstream_tls::ClientTls;
+use crate::regional::flow::FlowPlan;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
 use crate::regional::which;
@@ -104,16 +111,16 @@ impl Shared {
     }
 
     /// What a listener bears, over all cores and snapshots.
-    fn bounds(&self, front: &Front) -> Arc<Bounds> {
-        let rate = front.listener.limits.client_rate;
+    fn bounds(&self, listener: &Listener) -> Arc<Bounds> {
+        let rate = listener.limits.client_rate;
         let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = bounds.get(&front.listener.name).filter(|(known, _)| *known == rate);
+        let known = bounds.get(&listener.name).filter(|(known, _)| *known == rate);
         if let Some(known) = known.and_then(|(_, known)| known.upgrade()) {
             return known;
         }
         bounds.retain(|_, (_, known)| known.strong_count() > 0);
         let made = Arc::new(Bounds::new(rate));
-        bounds.insert(front.listener.name.clone(), (rate, Arc::downgrade(&made)));
+        bounds.insert(listener.name.clone(), (rate, Arc::downgrade(&made)));
         made
     }
 
@@ -135,6 +142,8 @@ pub struct Core {
     pub deadlines: Deadlines,
     /// Spare room.
     pub buffers: Buffers,
+    /// Spare pipes.
+    pub pipes: Pipes,
     reader: RefCell<Reader>,
     view: RefCell<Option<Rc<View>>>,
     looks: Cell<u64>,
@@ -158,6 +167,7 @@ pub struct View {
 struct Tables {
     pools: Box<[Option<Rc<Pool>>]>,
     doors: HashMap<String, Rc<Door>>,
+    gates: HashMap<String, Rc<Gate>>,
 }
 
 impl View {
@@ -170,6 +180,11 @@ impl View {
     /// The listener of that name.
     pub fn door(&self, listener: &str) -> Option<&Rc<Door>> {
         self.tables.doors.get(listener)
+    }
+
+    /// The listener at L4 of that name.
+    pub fn gate(&self, listener: &str) -> Option<&Rc<Gate>> {
+        self.tables.gates.get(listener)
     }
 
     /// What choices go by.
@@ -190,6 +205,7 @@ impl Core {
             shared,
             deadlines,
             buffers: Buffers::default(),
+            pipes: Pipes::default(),
             reader,
             view: RefCell::default(),
             looks: Cell::default(),
@@ -243,14 +259,21 @@ impl Core {
         self.lines.borrow_mut().follow();
         let fronts = world.snapshot.regional.fronts.iter().flatten();
         let doors = fronts.map(|front| (front.listener.name.clone(), Rc::new(self.make_door(front)))).collect();
-        Tables { pools: self.make_pools(world), doors }
+        let flows = world.snapshot.regional.flows.iter().flatten();
+        let gates = flows.map(|flow| (flow.listener.name.clone(), Rc::new(self.make_gate(flow)))).collect();
+        Tables { pools: self.make_pools(world), doors, gates }
+    }
+
+    fn make_gate(&self, flow: &Arc<FlowPlan>) -> Gate {
+        let cell = self.shared.counts.listener(self.number as usize, &flow.listener.name);
+        Gate::new(flow.clone(), cell, self.shared.bounds(&flow.listener))
     }
 
     fn make_door(&self, front: &Arc<Front>) -> Door {
         Door {
             front: front.clone(),
             cell: self.shared.counts.listener(self.number as usize, &front.listener.name),
-            bounds: self.shared.bounds(front),
+            bounds: self.shared.bounds(&front.listener),
             routes: RefCell::default(),
         }
     }
@@ -331,6 +354,16 @@ impl Core {
         self.account(client, &story, 0);
     }
 
+    /// A flow is over.
+    pub fn account_flow(&self, gate: &Gate, story: &FlowStory) {
+        gate.count(self, story.pool(), story.end());
+        let mut lines = self.lines.borrow_mut();
+        if lines.is_on() {
+            let now = self.now();
+            lines.log(&story.record(gate, now), self.draw(), now);
+        }
+    }
+
     /// A connection that was not served, for a reason with this code.
     pub fn refused_connection(&self, client: &Client, code: &'static str) {
         client.door.cell.refused(code);
@@ -341,8 +374,31 @@ impl Core {
         self.lines.borrow_mut().flush_if_due(now);
     }
 
+    /// The endpoint at that place in the pool has done its part of what began then.
+    #[inline]
+    pub fn passed(&self, (pool, at): (&Pool, usize), began: Moment) {
+        let turned = pool.endpoints[at].live.passed(began, self.deadlines.now().max(began));
+        turned.into_iter().for_each(|turned| self.turned(pool, at, turned));
+    }
+
+    /// It has not; whether it rests from now on.
+    pub fn failed(&self, view: &View, (pool, at): (&Pool, usize), failure: &Failure<'_>, now: Moment) -> bool {
+        let believed = |at: usize| {
+            let health = view.world.health.endpoint(pool.plan.members[at].id);
+            match (health.withdrawn, health.is_up_without_ejection()) {
+                (true, _) => Believed::Withdrawn,
+                (_, true) => Believed::Up,
+                _ => Believed::Down,
+            }
+        };
+        let turned = pool.live.failed(at, failure, now, self.draw(), believed);
+        let is_ejected = matches!(turned, Some(Turned::Ejected { .. }));
+        turned.into_iter().for_each(|turned| self.turned(pool, at, turned));
+        is_ejected
+    }
+
     /// An endpoint rests, or no longer: the keeper is told, and tells DNS.
-    pub fn turned(&self, pool: &Pool, at: usize, turned: Turned) {
+    fn turned(&self, pool: &Pool, at: usize, turned: Turned) {
         let endpoint = pool.endpoints[at].live.key().clone();
         let (keeper, now) = (self.shared.keeper.clone(), self.now());
         if let Turned::Ejected { .. } = &turned {

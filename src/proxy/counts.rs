@@ -23,6 +23,7 @@ use crate::model::PoolId;
 use crate::model::Protocol;
 use crate::proxy::cells::EndpointCell;
 use crate::proxy::cells::EndpointSums;
+use crate::proxy::cells::FlowCell;
 use crate::proxy::cells::ListenerCell;
 use crate::proxy::cells::ListenerSums;
 use crate::proxy::cells::PoolCell;
@@ -30,6 +31,8 @@ use crate::proxy::cells::PoolSums;
 use crate::proxy::cells::RouteCell;
 use crate::proxy::cells::Summed;
 
+/// How flows end, that are there before they happen.
+const FLOW_ENDS_EXPECTED: &[&str] = &["closed", "connect_failed", "endpoint_reset", "no_endpoint"];
 /// What we may answer in an endpoint's place.
 const OUR_CODES: [u16; 4] = [200, 502, 503, 504];
 /// What we answer to what is for no route.
@@ -45,6 +48,9 @@ pub struct RouteName {
     /// The pool's name; none when it was to go to none.
     pub pool: Option<String>,
 }
+
+/// An L4 listener, and the pool its flows went to; none when there was none.
+pub type FlowName = (String, Option<String>);
 
 /// An endpoint's pool, and what the endpoint is called there.
 pub type EndpointName = (String, String);
@@ -62,6 +68,7 @@ pub struct ProxyCounts {
 struct Cells {
     listeners: BTreeMap<String, OfWorkers<ListenerCell>>,
     routes: BTreeMap<RouteName, OfWorkers<RouteCell>>,
+    flows: BTreeMap<FlowName, OfWorkers<FlowCell>>,
     pools: BTreeMap<String, OfWorkers<PoolCell>>,
     endpoints: BTreeMap<EndpointName, OfWorkers<EndpointCell>>,
 }
@@ -76,6 +83,11 @@ impl ProxyCounts {
     pub fn route(&self, worker: usize, listener: &str, route: Option<&str>, pool: Option<&str>) -> Arc<RouteCell> {
         let (route, pool) = (route.map(str::to_owned), pool.map(str::to_owned));
         cell(&mut self.held().routes, RouteName { listener: listener.to_owned(), route, pool }, worker)
+    }
+
+    /// Where it counts how flows of an L4 listener end, for one pool that they may go to.
+    pub fn flow(&self, worker: usize, listener: &str, pool: Option<&str>) -> Arc<FlowCell> {
+        cell(&mut self.held().flows, (listener.to_owned(), pool.map(str::to_owned)), worker)
     }
 
     /// Where it counts what becomes of a pool.
@@ -97,7 +109,13 @@ impl ProxyCounts {
             let sums = routes.entry(name).or_default();
             codes.iter().for_each(|code| _ = sums.entry(Some(*code)).or_default());
         }
+        let mut flows = totals(&mut cells.flows, names.flows.iter());
+        for (name, sums) in flows.iter_mut().filter(|(name, _)| names.flows.contains(name)) {
+            let expected = if name.1.is_some() { FLOW_ENDS_EXPECTED } else { &[] };
+            expected.iter().for_each(|end| _ = sums.entry(Some(end)).or_default());
+        }
         ProxyTotals {
+            flows,
             listeners: totals(&mut cells.listeners, &names.listeners),
             routes,
             pools: totals(&mut cells.pools, &names.pools),
@@ -137,6 +155,8 @@ pub struct ProxyTotals {
     pub listeners: BTreeMap<String, ListenerSums>,
     /// By listener, route and pool, then by status.
     pub routes: BTreeMap<RouteName, BTreeMap<Option<u16>, u64>>,
+    /// By L4 listener and pool, then by how they ended.
+    pub flows: BTreeMap<FlowName, BTreeMap<Option<&'static str>, u64>>,
     /// By the pool's name.
     pub pools: BTreeMap<String, PoolSums>,
     /// By the pool's name and the endpoint's.
@@ -149,6 +169,7 @@ struct Names {
     listeners: BTreeSet<String>,
     /// With the codes that may be expected.
     routes: BTreeMap<RouteName, Vec<u16>>,
+    flows: BTreeSet<FlowName>,
     pools: BTreeSet<String>,
     endpoints: BTreeSet<EndpointName>,
 }
@@ -178,8 +199,10 @@ impl Names {
                     }
                 }
             }
-            Protocol::Tcp(forward) | Protocol::Udp(forward) => self.take_pool(model, forward.pool),
-            Protocol::TlsPassthrough(named) => named.iter().for_each(|(_, to)| self.take_pool(model, to.pool)),
+            _ => listener.flow_pools().into_iter().for_each(|pool| {
+                self.flows.insert((listener.name.clone(), Some(model.pool(pool).name.clone())));
+                self.take_pool(model, pool);
+            }),
         }
     }
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::model::Protocol;
 use crate::proxy::client::Door;
 use crate::proxy::core::Core;
 use crate::proxy::core::View;
+use crate::proxy::flow::gate::Gate;
 use crate::proxy::tls::ServerTls;
 use crate::server::proxies::Proxies;
 
@@ -26,6 +28,53 @@ enum Stage {
     Closed,
 }
 
+/// What is spoken at a listener, as far as its socket and the first step with a connection go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// HTTP over TCP.
+    Requests,
+    /// Whatever goes over TCP.
+    Connections,
+    /// Whatever goes over UDP.
+    Datagrams,
+}
+
+impl Serves {
+    /// What that is.
+    pub fn of(protocol: &Protocol) -> Self {
+        match protocol {
+            Protocol::Http(_) => Serves::Requests,
+            Protocol::Tcp(_) | Protocol::TlsPassthrough(_) => Serves::Connections,
+            Protocol::Udp(_) => Serves::Datagrams,
+        }
+    }
+}
+
+/// What a listener did when it was looked at last, and the world for it.
+#[derive(Debug)]
+struct Last<D>(RefCell<Option<(Rc<View>, Rc<D>)>>);
+
+impl<D> Default for Last<D> {
+    fn default() -> Self {
+        Last(RefCell::default())
+    }
+}
+
+impl<D> Last<D> {
+    fn now(&self, core: &Core, find: impl Fn(&View) -> Option<&Rc<D>>) -> Option<(Rc<View>, Rc<D>)> {
+        let view = core.view();
+        let mut last = self.0.borrow_mut();
+        match &*last {
+            Some((known, _)) if Rc::ptr_eq(known, &view) => return last.clone(),
+            _ => {}
+        }
+        if let Some(found) = find(&view) {
+            *last = Some((view.clone(), found.clone()));
+        }
+        last.clone()
+    }
+}
+
 /// One listener's socket on one core.
 #[derive(Debug)]
 pub struct Listening {
@@ -35,7 +84,10 @@ pub struct Listening {
     pub tls: Option<Arc<ServerTls>>,
     /// Who must say whom it speaks for.
     pub proxies: Proxies,
-    last: RefCell<Option<(Rc<View>, Rc<Door>)>>,
+    /// What is spoken there.
+    pub serves: Serves,
+    door: Last<Door>,
+    gate: Last<Gate>,
     stage: Cell<Stage>,
     /// An operator took its region out: who comes is served, and told to go.
     sends_away: Cell<bool>,
@@ -44,30 +96,42 @@ pub struct Listening {
 
 impl Listening {
     /// Of that name.
-    pub fn new(name: String, tls: Option<Arc<ServerTls>>, proxies: Proxies) -> Self {
-        let (stage, sends_away) = (Cell::default(), Cell::default());
-        Listening { name, tls, proxies, last: RefCell::default(), stage, sends_away, told: Notify::new() }
+    pub fn new(name: String, serves: Serves, tls: Option<Arc<ServerTls>>, proxies: Proxies) -> Self {
+        Listening {
+            name,
+            serves,
+            tls,
+            proxies,
+            door: Last::default(),
+            gate: Last::default(),
+            stage: Cell::default(),
+            sends_away: Cell::default(),
+            told: Notify::new(),
+        }
     }
 
-    /// What it does at this moment, and the world for it; the last it did, when the configuration no longer has it.
+    /// What it does at this moment, and the world for it; the last it did, when the configuration no longer has it. None of
+    /// a listener at L4.
     pub fn now(&self, core: &Core) -> Option<(Rc<View>, Rc<Door>)> {
-        let view = core.view();
-        let mut last = self.last.borrow_mut();
-        match &*last {
-            Some((known, _)) if Rc::ptr_eq(known, &view) => return last.clone(),
-            _ => {}
-        }
-        if let Some(door) = view.door(&self.name) {
-            *last = Some((view.clone(), door.clone()));
-        }
-        last.clone()
+        self.door.now(core, |view| view.door(&self.name))
+    }
+
+    /// The same of a listener at L4.
+    pub fn gate(&self, core: &Core) -> Option<(Rc<View>, Rc<Gate>)> {
+        self.gate.now(core, |view| view.gate(&self.name))
     }
 
     /// Looks at the world, for those who come after its listener has left the configuration, and for those who wait here: the
     /// region may have been taken out, or be back.
     pub fn look(&self, core: &Core) {
-        let Some((view, door)) = self.now(core) else { return };
-        let sends_away = view.world.health.is_withdrawn(door.front.listener.region);
+        let seen = match self.serves {
+            Serves::Requests => self.now(core).map(|(view, door)| (view, door.front.listener.region)),
+            Serves::Connections | Serves::Datagrams => {
+                self.gate(core).map(|(view, gate)| (view, gate.plan.listener.region))
+            }
+        };
+        let Some((view, region)) = seen else { return };
+        let sends_away = view.world.health.is_withdrawn(region);
         if self.sends_away.replace(sends_away) != sends_away {
             self.told.notify_waiters();
         }

@@ -28,6 +28,7 @@ pub mod deadline;
 pub mod decide;
 pub mod drain;
 pub mod exchange;
+pub mod flow;
 pub mod front;
 pub mod h1;
 pub mod h1_connection;

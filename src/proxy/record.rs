@@ -32,9 +32,11 @@ pub struct Record<'a> {
     pub client: IpAddr,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// What was carried unread, `tcp` or `udp`; none of requests, and what is known of those alone is empty.
+    pub flow: Option<&'static str>,
     /// GET and the like; empty when there was no head to read.
     pub method: &'a str,
-    /// Whom it asked for.
+    /// Whom it asked for; of TLS that passed through, the server's name.
     pub host: &'a str,
     /// The path, normalised where it was admitted.
     pub path: &'a str,

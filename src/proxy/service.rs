@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,10 +24,12 @@ use crate::model::Protocol;
 use crate::model::TlsFiles;
 use crate::proxy::core::Shared;
 use crate::proxy::drain;
+use crate::proxy::listening::Serves;
 use crate::proxy::tls::ServerTls;
 use crate::proxy::upstream_tls::ClientTls;
 use crate::proxy::upstream_tls::Roots;
 use crate::proxy::worker;
+use crate::proxy::worker::Bound;
 use crate::proxy::worker::Command;
 use crate::server::bind;
 use crate::server::given::Given;
@@ -45,8 +46,8 @@ pub struct Proxy {
     served: Vec<Served>,
 }
 
-/// An address as it is configured, and which of the listeners there: several may ask for any port.
-type Place = (SocketAddr, usize);
+/// An address as it is configured, whether it is UDP's, and which of the listeners there: several may ask for any port.
+type Place = (SocketAddr, bool, usize);
 
 struct Worker {
     commands: mpsc::UnboundedSender<Command>,
@@ -56,13 +57,14 @@ struct Worker {
 /// The sockets of one address, one for each worker.
 struct Sockets {
     address: SocketAddr,
-    list: Vec<TcpListener>,
+    list: Vec<Bound>,
 }
 
 /// A listener as it is served; another one when any of this changes.
 #[derive(Clone)]
 struct Served {
     name: String,
+    serves: Serves,
     place: Place,
     proxies: Proxies,
     tls: Option<Arc<ServerTls>>,
@@ -96,14 +98,18 @@ impl Proxy {
         let mut problems = Vec::new();
         let mut prepared = Prepared { sockets: BTreeMap::new(), listeners: Vec::new(), tls: HashMap::new() };
         for listener in &model.listeners {
-            let Protocol::Http(http) = &listener.protocol else { continue };
-            let before = prepared.listeners.iter().filter(|served| served.place.0 == listener.bind).count();
-            let place = (listener.bind, before);
+            let is_udp = Serves::of(&listener.protocol) == Serves::Datagrams;
+            let is_there = |served: &&Served| (served.place.0, served.place.1) == (listener.bind, is_udp);
+            let place = (listener.bind, is_udp, prepared.listeners.iter().filter(is_there).count());
             match self.sockets_for(listener, place, given) {
                 Ok(sockets) => prepared.sockets.extend(sockets.map(|sockets| (place, sockets))),
                 Err(problem) => problems.push(problem),
             }
-            let files: Vec<&TlsFiles> = http.tls.iter().filter_map(|at| model.tls.get(*at)).collect();
+            let certificates = match &listener.protocol {
+                Protocol::Http(http) => http.tls.as_slice(),
+                _ => &[],
+            };
+            let files: Vec<&TlsFiles> = certificates.iter().filter_map(|at| model.tls.get(*at)).collect();
             let tls = if files.is_empty() { Ok(None) } else { ServerTls::of(&files).map(|tls| Some(Arc::new(tls))) };
             match tls {
                 Ok(tls) => prepared.listeners.push(Served::of(listener, place, tls)),
@@ -127,7 +133,11 @@ impl Proxy {
             return Ok(None);
         }
         let what = format!("listener {}", listener.name);
-        let list = bind::streams_from(listener.bind, self.shared.cores as usize, &what, given)?;
+        let (bind, cores) = (listener.bind, self.shared.cores as usize);
+        let list: Vec<Bound> = match place.1 {
+            false => bind::streams_from(bind, cores, &what, given)?.into_iter().map(Bound::Stream).collect(),
+            true => bind::datagrams_from(bind, cores, &what, given)?.into_iter().map(Bound::Datagrams).collect(),
+        };
         let address = list.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(listener.bind);
         Ok(Some(Sockets { address, list }))
     }
@@ -184,10 +194,11 @@ impl Proxy {
         let Some(sockets) = self.sockets.get(&served.place).filter(|_| !self.workers.is_empty()) else { return Ok(()) };
         for at in 0..sockets.list.len().max(self.workers.len()) {
             let socket = sockets.list[at % sockets.list.len()].try_clone()?;
-            let (name, tls, proxies) = (served.name.clone(), served.tls.clone(), served.proxies.clone());
+            let (name, serves) = (served.name.clone(), served.serves);
+            let (tls, proxies) = (served.tls.clone(), served.proxies.clone());
             let worker = &self.workers[at % self.workers.len()];
             // A worker that has ended is found out when the process ends.
-            _ = worker.commands.send(Command::Open { name, socket, tls, proxies });
+            _ = worker.commands.send(Command::Open { name, serves, socket, tls, proxies });
         }
         Ok(())
     }
@@ -216,8 +227,8 @@ impl Proxy {
         let ports = self
             .sockets
             .iter()
-            .filter(|((bind, _), _)| bind.port() == 0)
-            .map(|((bind, _), sockets)| (*bind, sockets.address));
+            .filter(|((bind, ..), _)| bind.port() == 0)
+            .map(|((bind, ..), sockets)| (*bind, sockets.address));
         Ok((copies, ports.collect()))
     }
 
@@ -264,6 +275,7 @@ impl Served {
     fn of(listener: &Listener, place: Place, tls: Option<Arc<ServerTls>>) -> Self {
         Served {
             name: listener.name.clone(),
+            serves: Serves::of(&listener.protocol),
             place,
             proxies: Proxies::of(&listener.proxy_protocol_from),
             tls,
@@ -273,7 +285,7 @@ impl Served {
 
     /// Whether what is open serves it as well: all the rest comes with the snapshot.
     fn is_served_by(&self, open: &Served) -> bool {
-        (&self.name, self.place, &self.proxies, self.tls.is_some())
-            == (&open.name, open.place, &open.proxies, open.tls.is_some())
+        (&self.name, self.serves, self.place, &self.proxies, self.tls.is_some())
+            == (&open.name, open.serves, open.place, &open.proxies, open.tls.is_some())
     }
 }

@@ -263,6 +263,7 @@ impl Story {
             endpoint: self.endpoint,
             client: known.map_or(client.peer.ip(), |known| known.client) as IpAddr,
             peer: client.peer,
+            flow: None,
             method: self.method.as_str(),
             host: known.map_or("", |known| &known.host),
             path: known.map_or("", |known| &known.path),

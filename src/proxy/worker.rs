@@ -6,6 +6,8 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +29,10 @@ use crate::proxy::core::Core;
 use crate::proxy::core::Shared;
 use crate::proxy::deadline::SWEEP;
 use crate::proxy::drain;
+use crate::proxy::flow::serve;
+
 use crate::proxy::listening::Listening;
+use crate::proxy::listening::Serves;
 use crate::proxy::tls::ServerTls;
 use crate::server::connection::concerns_one_connection;
 use crate::server::proxies::Proxies;
@@ -44,8 +49,10 @@ pub enum Command {
     Open {
         /// Its name.
         name: String,
-        /// Listening, not blocking.
-        socket: TcpListener,
+        /// What is spoken there.
+        serves: Serves,
+        /// Bound, not blocking.
+        socket: Bound,
         /// Its side of TLS.
         tls: Option<Arc<ServerTls>>,
         /// Who must say whom it speaks for.
@@ -67,6 +74,48 @@ pub enum Command {
         /// Told when every connection has ended.
         ended: oneshot::Sender<()>,
     },
+}
+
+/// A listener's socket.
+#[derive(Debug)]
+pub enum Bound {
+    /// That connections come in at.
+    Stream(TcpListener),
+    /// That datagrams come in at.
+    Datagrams(UdpSocket),
+}
+
+impl Bound {
+    /// Another descriptor of it.
+    ///
+    /// # Errors
+    /// When the system has none left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Bound::Stream(socket) => socket.try_clone().map(Bound::Stream),
+            Bound::Datagrams(socket) => socket.try_clone().map(Bound::Datagrams),
+        }
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Bound::Stream(socket) => socket.local_addr(),
+            Bound::Datagrams(socket) => socket.local_addr(),
+        }
+    }
+}
+
+impl From<Bound> for OwnedFd {
+    fn from(bound: Bound) -> Self {
+        match bound {
+            Bound::Stream(socket) => socket.into(),
+            Bound::Datagrams(socket) => socket.into(),
+        }
+    }
 }
 
 /// Starts a worker; it ends when it was told to, or when nobody can tell it anything any more.
@@ -110,7 +159,9 @@ impl Worker {
         let sweeping = tokio::task::spawn_local(sweeping);
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Open { name, socket, tls, proxies } => self.open(Listening::new(name, tls, proxies), socket),
+                Command::Open { name, serves, socket, tls, proxies } => {
+                    self.open(Listening::new(name, serves, tls, proxies), socket);
+                }
                 Command::Close { name, drain, is_succeeded } => {
                     let closed = self.doors.borrow_mut().extract_if(.., |door| door.name == name).collect();
                     self.close(closed, is_succeeded, Some(drain));
@@ -132,7 +183,18 @@ impl Worker {
         }
     }
 
-    fn open(&self, listening: Listening, socket: TcpListener) {
+    fn open(&self, listening: Listening, socket: Bound) {
+        match socket {
+            Bound::Stream(socket) => self.open_stream(listening, socket),
+            Bound::Datagrams(socket) => self.open_datagrams(listening, socket),
+        }
+    }
+
+    fn open_datagrams(&self, listening: Listening, socket: UdpSocket) {
+        let _ = (listening, socket);
+    }
+
+    fn open_stream(&self, listening: Listening, socket: TcpListener) {
         // Heads and the ends of bodies must not wait for each other; those that are accepted inherit it.
         _ = SockRef::from(&socket).set_tcp_nodelay(true);
         let socket = match tokio::net::TcpListener::from_std(socket) {
@@ -233,8 +295,12 @@ fn those_who_wait(socket: tokio::net::TcpListener) -> impl Iterator<Item = (TcpS
 }
 
 fn begin(core: &Rc<Core>, listening: &Rc<Listening>, connections: &Connections, stream: TcpStream, peer: SocketAddr) {
-    let task = tokio::task::spawn_local(accept::serve(core.clone(), listening.clone(), stream, peer)).abort_handle();
-    connections.borrow_mut().push((listening.clone(), task));
+    let (to_core, to_listening) = (core.clone(), listening.clone());
+    let task = match listening.serves {
+        Serves::Requests => tokio::task::spawn_local(accept::serve(to_core, to_listening, stream, peer)),
+        _ => tokio::task::spawn_local(serve::serve(to_core, to_listening, stream, peer)),
+    };
+    connections.borrow_mut().push((listening.clone(), task.abort_handle()));
 }
 
 /// What happens by the clock: deadlines, lines of the log, connections that have waited too long.

@@ -4,6 +4,7 @@
 //! plan, and so says who may be chosen at this moment. Nothing here knows a socket.
 
 pub mod choice;
+pub mod flow;
 pub mod front;
 pub mod members;
 pub mod pool;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use crate::model::Model;
 use crate::model::PoolId;
+use crate::regional::flow::FlowPlan;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
 
@@ -21,6 +23,8 @@ use crate::regional::pool::PoolPlan;
 pub struct Regional {
     /// By the listener's place in the model; none for those that are not HTTP.
     pub fronts: Vec<Option<Arc<Front>>>,
+    /// The same of those at L4.
+    pub flows: Vec<Option<Arc<FlowPlan>>>,
     /// By [`PoolId`]; none for pools that no listener reaches.
     pools: Vec<Option<Arc<PoolPlan>>>,
 }
@@ -29,16 +33,16 @@ impl Regional {
     /// Of a checked model.
     pub fn compile(model: &Model) -> Self {
         let fronts: Vec<_> = model.listeners.iter().map(|listener| Front::of(model, listener).map(Arc::new)).collect();
+        let flows: Vec<_> =
+            model.listeners.iter().map(|listener| FlowPlan::of(model, listener).map(Arc::new)).collect();
         let mut pools = Vec::new();
         if !fronts.is_empty() {
             pools.resize(model.pools.len(), None);
         }
-        for front in fronts.iter().flatten() {
-            for pool in front.pools() {
-                add(model, pool, &mut pools);
-            }
-        }
-        Regional { fronts, pools }
+        let of_requests = fronts.iter().flatten().flat_map(|front| front.pools());
+        let of_flows = flows.iter().flatten().flat_map(|flow| flow.pools());
+        of_requests.chain(of_flows).for_each(|pool| add(model, pool, &mut pools));
+        Regional { fronts, flows, pools }
     }
 
     /// A pool that a listener reaches.

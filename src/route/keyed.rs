@@ -29,6 +29,15 @@ pub fn key(keyed_on: &KeyedOn, head: &Head<'_>, client: IpAddr, service: u64) ->
     }
 }
 
+/// The key of a flow: all that is seen of it is its client.
+pub fn of_flow(keyed_on: &KeyedOn, client: IpAddr, service: u64) -> u64 {
+    let (v4, v6) = match keyed_on {
+        KeyedOn::Client { v4, v6 } => (*v4, *v6),
+        _ => CLIENT,
+    };
+    ClientKey::new(service, client, if client.is_ipv4() { v4 } else { v6 }).constant()
+}
+
 /// What that key is made of, in words: `client 192.0.2.0/24`, `cookie user`.
 pub fn words(keyed_on: &KeyedOn, head: &Head<'_>, client: IpAddr) -> String {
     let bits = |(v4, v6): (u8, u8)| if client.is_ipv4() { v4 } else { v6 };

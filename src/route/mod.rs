@@ -25,6 +25,7 @@ pub mod hop_by_hop;
 pub mod edits;
 pub mod expires;
 pub mod client;
+pub mod client_hello;
 pub mod forwarded;
 pub mod refusal;
 pub mod plan;

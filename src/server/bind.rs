@@ -168,6 +168,35 @@ pub fn datagram_from(wanted: SocketAddr, what: &str, given: &mut Given) -> Resul
     open().map_err(|error| problem(address, what, &error))
 }
 
+/// Opens UDP sockets that share an address, one for each worker, or takes those that are there already; the kernel keeps a
+/// flow at one of them.
+///
+/// # Errors
+/// What the operator can do about it.
+pub fn datagrams_from(
+    wanted: SocketAddr,
+    workers: usize,
+    what: &str,
+    given: &mut Given,
+) -> Result<Vec<std::net::UdpSocket>, Problem> {
+    let address = given.real(wanted);
+    let there = given.datagrams(address);
+    let open = || -> io::Result<Vec<std::net::UdpSocket>> {
+        let sockets = if there.is_empty() {
+            // Another process that has the address is told of, although it might share, too.
+            let alone = udp_socket(address, false)?;
+            let real = alone.local_addr()?.as_socket().unwrap_or(address);
+            drop(alone);
+            (0..workers).map(|_| udp_socket(real, true)).collect::<io::Result<Vec<_>>>()?
+        } else {
+            there.iter().map(|socket| dress(socket.try_clone()?, address, true)).collect::<io::Result<Vec<_>>>()?
+        };
+        let ready = sockets.into_iter().map(|socket| socket.set_nonblocking(true).map(|()| socket.into()));
+        ready.collect()
+    };
+    open().map_err(|error| problem(address, what, &error))
+}
+
 fn udp_socket(address: SocketAddr, for_worker: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {

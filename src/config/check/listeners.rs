@@ -24,6 +24,7 @@ use crate::model::Protocol;
 use crate::model::ProxySettings;
 use crate::model::RegionId;
 
+use super::flows;
 use super::names::Names;
 use super::routes;
 use super::uses::Uses;
@@ -53,15 +54,14 @@ pub fn listeners(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses
             let help = "give one of them another name".to_owned();
             reports.error(codes::REPEATED, name.span, fact).label("second time").help(help);
         }
-        let read = self::listener(reports, listener, at, names, uses, model);
+        let read = self::listener(reports, (listener, at, spec), names, uses, model);
         model.listeners.push(read);
     }
 }
 
 fn listener(
     reports: &mut Reports<'_>,
-    spec: &ListenerSpec,
-    at: usize,
+    (spec, at, whole): (&ListenerSpec, usize, &Spec),
     names: &Names<'_>,
     uses: &mut Uses,
     model: &Model,
@@ -74,7 +74,12 @@ fn listener(
         name: spec.name.as_ref().map_or_else(String::new, |w| w.value.clone()),
         region: RegionId::from(region.unwrap_or(0)),
         bind: spec.bind.as_ref().map_or(nowhere, |w| w.value),
-        protocol: Protocol::Http(Box::new(http(reports, spec, at, names, uses, model))),
+        protocol: match spec.protocol.as_ref().map(|w| w.value) {
+            Some(word) if !word.is_http() => {
+                flows::Reader { listener: spec, at, all: whole, names, uses }.protocol(reports, word)
+            }
+            _ => Protocol::Http(Box::new(http(reports, spec, at, names, uses, model))),
+        },
         proxy_protocol_from: values(&spec.accept_from),
         proxy_protocol_to: spec.send.as_ref().map(|w| w.value),
         limits: limits(spec),

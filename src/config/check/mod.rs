@@ -6,6 +6,7 @@
 mod access_log;
 mod fallback;
 mod files;
+mod flows;
 mod geo;
 mod health_checks;
 mod listeners;

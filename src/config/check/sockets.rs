@@ -9,6 +9,7 @@ use crate::config::reports::Reports;
 use crate::config::source::Written;
 use crate::config::spec::Spec;
 use crate::config::spec::listeners::Listener;
+use crate::config::spec::listeners::ProtocolWord;
 use crate::config::spec::server::Server;
 
 /// A socket that somebody claims, over UDP or over TCP.
@@ -64,8 +65,9 @@ fn claimed(spec: &Spec) -> Vec<Claim<'_>> {
     let admin = spec.admin.listen.iter();
     claims.extend(admin.map(|socket| Claim { by: Claimant::Key("[admin] listen"), udp: false, socket }));
     for listener in &spec.listeners {
+        let udp = listener.protocol.as_ref().is_some_and(|w| w.value == ProtocolWord::Udp);
         let bind = listener.bind.iter();
-        claims.extend(bind.map(|socket| Claim { by: Claimant::Listener(listener), udp: false, socket }));
+        claims.extend(bind.map(|socket| Claim { by: Claimant::Listener(listener), udp, socket }));
     }
     claims
 }

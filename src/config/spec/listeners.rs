@@ -1,4 +1,4 @@
-//! `[[listener]]` and `[proxy]` as they were written. Routes are in `routes`.
+//! `[[listener]]` and `[proxy]` as they were written. Routes of HTTP are in `routes`, what L4 alone has in `flows`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use crate::config::forms::Prefix;
 use crate::config::reports::Reports;
 use crate::config::source::Span;
 use crate::config::source::Written;
+use crate::config::spec::flows::Flows;
 use crate::config::spec::http_forms::HEADER;
 use crate::config::spec::http_forms::UPGRADE;
 use crate::config::spec::quantities::bytes;
@@ -68,17 +69,37 @@ pub struct Listener {
     pub upgrades: Option<List<String>>,
     /// Which trailers pass.
     pub trailers: Option<List<HeaderName>>,
-    /// `routes`.
+    /// `routes` of HTTP.
     pub routes: Option<List<Route>>,
+    /// What a listener at L4 has instead of all that.
+    pub flows: Flows,
 }
 
-/// What is spoken at a listener of this version.
+/// What is spoken at a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolWord {
     /// Plaintext.
     Http,
     /// Over TLS.
     Https,
+    /// Whatever goes over TCP.
+    Tcp,
+    /// Whatever goes over UDP.
+    Udp,
+    /// TLS that the endpoints end.
+    TlsPassthrough,
+}
+
+impl ProtocolWord {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        PROTOCOLS.words.iter().find(|(_, word)| *word == self).map_or("", |(text, _)| text)
+    }
+
+    /// Whether requests are read at all.
+    pub fn is_http(self) -> bool {
+        matches!(self, ProtocolWord::Http | ProtocolWord::Https)
+    }
 }
 
 /// How much at once.
@@ -111,11 +132,20 @@ pub struct Timeouts {
     pub upgraded_idle: Option<Written<Duration>>,
     /// Of a connection as a whole.
     pub age: Option<Written<Duration>>,
+    /// Of a flow, for the client's first message.
+    pub hello: Option<Written<Duration>>,
+    /// Of a flow, without a byte once one side has said its last.
+    pub half_closed: Option<Written<Duration>>,
 }
 
 const PROTOCOLS: Words<ProtocolWord> = Words {
-    words: &[("http", ProtocolWord::Http), ("https", ProtocolWord::Https)],
-    later: &["tcp", "udp", "tls-passthrough"],
+    words: &[
+        ("http", ProtocolWord::Http),
+        ("https", ProtocolWord::Https),
+        ("tcp", ProtocolWord::Tcp),
+        ("tls-passthrough", ProtocolWord::TlsPassthrough),
+    ],
+    later: &["udp"],
 };
 const VERSIONS: Words<ProxyProtocol> =
     Words { words: &[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)], later: &[] };
@@ -152,12 +182,19 @@ impl Listener {
         let region = fields.name(reports, "region");
         let bind = fields.form(reports, "bind", &forms::BIND);
         let protocol = fields.word(reports, "protocol", &PROTOCOLS);
-        // Of a listener of a later version only that is told.
-        if protocol.is_some() || !has_protocol {
-            fields.require("routes", "[{ pool = \"POOL\" }]");
-            let help = "write `routes = [{ pool = \"POOL\" }]`";
-            fields.misplaced(reports, &["pool", "pools"], "for `http` and `https`, whose routes name pools", help);
-        }
+        let word = protocol.as_ref().map(|w| w.value);
+        let flows = match word {
+            Some(word) if !word.is_http() => Flows::read(reports, &mut fields, word),
+            // Of a protocol that cannot be read only that is told.
+            None if has_protocol => Flows::left_out(&mut fields),
+            _ => {
+                fields.require("routes", "[{ pool = \"POOL\" }]");
+                let help = "write `routes = [{ pool = \"POOL\" }]`";
+                fields.knows(&["pool"]);
+                fields.misplaced(reports, &["pool", "pools"], "for `http` and `https`, whose routes name pools", help);
+                Flows::default()
+            }
+        };
         let has_tls = fields.has("tls");
         let tls = certificates(reports, &mut fields);
         let trusted_proxies = fields.forms(reports, "trusted_proxies", &forms::PREFIX);
@@ -165,7 +202,7 @@ impl Listener {
         let limits = Limits::read(reports, &mut fields);
         let drain_timeout = fields.duration(reports, "drain_timeout", Duration::ZERO..=DAY);
         let max_body = bytes(reports, &mut fields, "max_body");
-        let timeouts = Timeouts::read(reports, &mut fields);
+        let timeouts = Timeouts::read(reports, &mut fields, word);
         let (encoded_slash, merge_slashes) = paths(reports, &mut fields);
         let listener = Listener {
             span,
@@ -188,8 +225,9 @@ impl Listener {
             upgrades: fields.forms(reports, "upgrades", &UPGRADE),
             trailers: fields.forms(reports, "trailers", &HEADER),
             routes: routes(reports, &mut fields),
+            flows,
         };
-        fields.finish(reports, &["pool"]);
+        fields.finish(reports, &[]);
         listener
     }
 
@@ -269,16 +307,32 @@ impl Limits {
 }
 
 impl Timeouts {
-    fn read(reports: &mut Reports<'_>, fields: &mut Fields) -> Timeouts {
+    fn read(reports: &mut Reports<'_>, fields: &mut Fields, protocol: Option<ProtocolWord>) -> Timeouts {
+        const OF_REQUESTS: [&str; 5] = ["handshake", "header", "body", "upgraded_idle", "age"];
         let takes = "a table, as in `{ header = \"15s\", idle = \"60s\" }`";
         let Some(mut table) = fields.table(reports, "timeouts", takes) else { return Timeouts::default() };
+        if let Some(protocol) = protocol {
+            let others: &[&str] = match protocol {
+                ProtocolWord::Http | ProtocolWord::Https => &["hello", "half_closed"],
+                ProtocolWord::Udp => &["hello", "half_closed"],
+                ProtocolWord::Tcp => &["hello"],
+                ProtocolWord::TlsPassthrough => &[],
+            };
+            let why = format!("for `{}`", protocol.word());
+            table.misplaced(reports, others, &why, "leave it out");
+            if !protocol.is_http() {
+                table.misplaced(reports, &OF_REQUESTS, &why, "leave it out");
+            }
+        }
         let timeouts = Timeouts {
             handshake: table.duration(reports, "handshake", MILLISECOND..=HOUR),
             header: table.duration(reports, "header", MILLISECOND..=HOUR),
             body: table.duration(reports, "body", MILLISECOND..=DAY),
-            idle: table.duration(reports, "idle", MILLISECOND..=DAY),
+            idle: table.duration(reports, "idle", MILLISECOND..=DAY * 7),
             upgraded_idle: table.duration(reports, "upgraded_idle", MILLISECOND..=DAY * 7),
             age: table.duration(reports, "age", MILLISECOND..=DAY * 7),
+            hello: table.duration(reports, "hello", MILLISECOND..=HOUR),
+            half_closed: table.duration(reports, "half_closed", MILLISECOND..=DAY * 7),
         };
         table.finish(reports, &[]);
         timeouts

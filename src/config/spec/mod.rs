@@ -6,6 +6,7 @@
 pub mod access_log;
 pub mod check_forms;
 pub mod checks;
+pub mod flows;
 pub mod geo;
 pub mod http_forms;
 pub mod listeners;

@@ -45,6 +45,8 @@ pub struct Upstream {
     pub max_requests: Option<Written<u64>>,
     /// Per cent of the requests.
     pub retry_budget: Option<Written<u32>>,
+    /// Whether flows end when their endpoint is found down.
+    pub on_down: Option<Written<bool>>,
 }
 
 /// `tls`.
@@ -58,7 +60,7 @@ pub struct Tls {
     pub ca_file: Option<Written<PathBuf>>,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "protocol",
     "tls",
     "hash_on",
@@ -70,10 +72,13 @@ const KEYS: [&str; 11] = [
     "max_connections",
     "max_requests",
     "retry_budget",
+    "on_down",
 ];
 
 const PROTOCOLS: Words<Speaks> =
     Words { words: &[("http1", Speaks::Http1), ("http2", Speaks::Http2), ("either", Speaks::Either)], later: &[] };
+
+const ON_DOWN: Words<bool> = Words { words: &[("keep", false), ("close", true)], later: &[] };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -100,6 +105,7 @@ impl Upstream {
             max_connections: fields.integer(reports, "max_connections", 1..=CONNECTIONS_MAX),
             max_requests: fields.integer(reports, "max_requests", 1..=CONNECTIONS_MAX),
             retry_budget: percent(reports, fields, "retry_budget", 0..=100),
+            on_down: fields.word(reports, "on_down", &ON_DOWN),
         }
     }
 }

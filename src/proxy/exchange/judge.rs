@@ -6,8 +6,6 @@ use http::HeaderValue;
 
 use crate::balance::breaker::Outcome;
 use crate::balance::live::Failure;
-use crate::balance::live::Turned;
-use crate::balance::live_pools::Believed;
 use crate::model::Moment;
 use crate::proxy::back::Answer;
 use crate::proxy::back::BackFault;
@@ -30,9 +28,7 @@ impl Request<'_> {
 
     /// The endpoint has done its part to the end.
     pub(super) fn passed(&self, attempt: &Attempt<'_>) {
-        let turned =
-            attempt.in_flight.endpoint.live.passed(attempt.began, self.core.deadlines.now().max(attempt.began));
-        turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
+        self.core.passed((attempt.pool, attempt.at), attempt.began);
     }
 
     pub(super) fn failed(&self, attempt: &Attempt<'_>, fault: &BackFault) -> bool {
@@ -52,18 +48,7 @@ impl Request<'_> {
     /// Whether the endpoint rests from now on.
     fn tell(&self, attempt: &Attempt<'_>, outcome: Outcome, met: &dyn std::fmt::Display, now: Moment) -> bool {
         let failure = Failure { outcome, met, began: attempt.began };
-        let believed = |at: usize| {
-            let health = self.view.world.health.endpoint(attempt.pool.plan.members[at].id);
-            match (health.withdrawn, health.is_up_without_ejection()) {
-                (true, _) => Believed::Withdrawn,
-                (_, true) => Believed::Up,
-                _ => Believed::Down,
-            }
-        };
-        let turned = attempt.pool.live.failed(attempt.at, &failure, now, self.core.draw(), believed);
-        let is_ejected = matches!(turned, Some(Turned::Ejected { .. }));
-        turned.into_iter().for_each(|turned| self.core.turned(attempt.pool, attempt.at, turned));
-        is_ejected
+        self.core.failed(self.view, (attempt.pool, attempt.at), &failure, now)
     }
 }
 

@@ -125,10 +125,16 @@ impl Pool {
     /// the whole pool was, and others serve in its place.
     pub fn look_at_endpoints(&self, health: &HealthTable, is_left: bool) {
         for (member, endpoint) in self.plan.members.iter().zip(&self.endpoints) {
-            if is_left || health.endpoint(member.id).withdrawn {
+            let believed = health.endpoint(member.id);
+            if is_left || believed.withdrawn {
                 endpoint.leave();
             } else {
                 endpoint.tunnels.stay();
+            }
+            if believed.is_up_without_ejection() {
+                endpoint.tunnels.mend();
+            } else if self.plan.upstream.closes_when_down {
+                endpoint.tunnels.cut();
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::proxy::deadline::Deadline;
 #[derive(Debug, Default)]
 pub struct Tunnels {
     are_to_leave: Cell<bool>,
+    were_cut: Cell<bool>,
     open: RefCell<Vec<Rc<Slot>>>,
 }
 
@@ -24,6 +25,7 @@ pub struct Tunnels {
 struct Slot {
     deadline: Deadline,
     time: Duration,
+    is_cut: Cell<bool>,
 }
 
 /// An upgraded connection, as long as this lives.
@@ -33,7 +35,7 @@ pub struct Tunnel(Rc<Slot>);
 impl Tunnels {
     /// One begins; it has so long when it is to end. The deadline is not set yet.
     pub fn enter(&self, deadline: Deadline, time: Duration) -> Tunnel {
-        let slot = Rc::new(Slot { deadline, time });
+        let slot = Rc::new(Slot { deadline, time, is_cut: Cell::default() });
         let mut open = self.open.borrow_mut();
         open.retain(is_open);
         open.push(slot.clone());
@@ -53,8 +55,24 @@ impl Tunnels {
     /// They may go on.
     pub fn stay(&self) {
         if self.are_to_leave.replace(false) {
-            self.open.borrow().iter().for_each(|slot| slot.deadline.clear());
+            self.open.borrow().iter().filter(|slot| !slot.is_cut.get()).for_each(|slot| slot.deadline.clear());
         }
+    }
+
+    /// Those that are open end now: their endpoint was found down, and its pool wants them closed then. Those that begin while
+    /// it is down know what they do, and stay.
+    pub fn cut(&self) {
+        if !self.were_cut.replace(true) {
+            self.open.borrow().iter().for_each(|slot| {
+                slot.is_cut.set(true);
+                slot.deadline.within(Duration::ZERO);
+            });
+        }
+    }
+
+    /// Their endpoint is up: the next time that it is not is another.
+    pub fn mend(&self) {
+        self.were_cut.set(false);
     }
 
     /// Whether they have been told.
@@ -71,6 +89,11 @@ impl Tunnel {
     /// Ready when its time is up.
     pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.deadline.poll_due(cx)
+    }
+
+    /// Whether that was for its endpoint being down.
+    pub fn is_cut(&self) -> bool {
+        self.0.is_cut.get()
     }
 }
 
