@@ -31,6 +31,7 @@ use hickory_proto::serialize::binary::BinEncodable;
 use time::OffsetDateTime;
 
 use crate::admin::dto::AnswerSaid;
+use crate::admin::dto::BlockedSaid;
 use crate::admin::dto::ClientSaid;
 use crate::admin::dto::DecisionSaid;
 use crate::admin::dto::DrawSaid;
@@ -501,6 +502,7 @@ fn pools(world: &World, trace: &Trace) -> Vec<PoolSaid> {
             used: matches!(step.used, PoolUse::Used(_)),
             because: because(step).to_owned(),
             ejected: ejected(world, step.pool),
+            blocked: blocked(world, step.pool),
         }
     });
     said.collect()
@@ -515,6 +517,12 @@ fn ejected(world: &World, pool: PoolId) -> Vec<EjectedSaid> {
         why: "its requests fail".to_owned(),
     };
     members.filter(|(_, health)| health.ejected).map(said).collect()
+}
+
+fn blocked(world: &World, pool: PoolId) -> Vec<BlockedSaid> {
+    let model = &world.snapshot.model;
+    let why = model.members(pool).filter_map(|(id, _)| Some((id, world.health.why_blocked(model, id)?)));
+    why.map(|(id, why)| BlockedSaid { endpoint: Subject::Endpoint(id).name(model), why }).collect()
 }
 
 /// Puts in why endpoints are ejected, by their names.

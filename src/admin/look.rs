@@ -219,7 +219,11 @@ impl Look {
             (own, above) => own.or(above),
         };
         let health = self.world.health.endpoint(*id);
-        let counts = || if health.ejected && !health.usable { "ejected" } else { belief.counted().words() };
+        let counts = || match health {
+            _ if health.blocked => "blocked",
+            _ if health.ejected && !health.usable => "ejected",
+            _ => belief.counted().words(),
+        };
         dto::Endpoint {
             name: Subject::Endpoint(*id).name(model),
             pool: pool.name.clone(),
@@ -230,6 +234,7 @@ impl Look {
             observed: belief.standing().words().to_owned(),
             order: order.map(|(order, _)| order.words().to_owned()),
             order_of: order.map(|(_, subject)| self.subject_name(subject)),
+            blocked: self.world.health.why_blocked(model, *id),
             ejected: belief.ejection.as_deref().map(|ejection| ejected(ejection, self.now)),
             effective: order.map_or_else(counts, |(order, _)| order.words()).to_owned(),
             since: when::said(belief.since()),

@@ -76,6 +76,8 @@ pub const ROUTE: &str = "E0134";
 pub const PATH_FORM: &str = "E0135";
 /// A proxy that would balance over everything while DNS still sends clients.
 pub const PANIC: &str = "E0136";
+/// Listeners that send to each other in a circle.
+pub const CIRCLE: &str = "E0137";
 
 /// Something is defined and never used.
 pub const UNUSED: &str = "W0101";

@@ -15,7 +15,7 @@ use crate::health::probe::ProbeResult;
 use crate::health::schedule::Schedule;
 use crate::health::standings::{EndpointKey, Standings, Subject};
 use crate::health::suspicion::Suspicions;
-use crate::health::table::{HealthTable, PoolHealth};
+use crate::health::table::{EndpointHealth, HealthTable, PoolHealth};
 use crate::health::tally::ProbeTally;
 use crate::health::target::{Job, Target, TargetId, targets};
 use crate::model::{EndpointId, Model, Moment, Pool, PoolId};
@@ -326,6 +326,7 @@ impl Ledger {
         let in_a_row = belief.last().map_or(0, |last| last.in_a_row);
         *slot = belief;
         let mut step = self.refresh(Subject::Endpoint(id), now);
+        let effective = if self.table.endpoint(id).blocked { "down" } else { effective };
         if before != after {
             self.tally.turned(id, after);
         }
@@ -369,12 +370,61 @@ impl Ledger {
                 Step::default()
             }
         };
-        for changed in self.spare_the_last(now) {
-            if before.iter().all(|(id, _)| *id != changed.0) {
-                before.push(changed);
+        let step = step.and(self.follow_up(&mut before, now));
+        before.into_iter().fold(step, |step, (id, before)| step.and(self.pool_step(id, before, now)))
+    }
+
+    /// What changes of pools mean for others: for ejections that count or not, and for those in front of them. Pools that change by
+    /// it join those that are given.
+    fn follow_up(&mut self, changed: &mut Vec<(PoolId, PoolHealth)>, now: Moment) -> Step {
+        /// Each tier may move what is spared in the next; there are not so many tiers.
+        const ROUNDS_MAX: usize = 8;
+        let mut step = Step::default();
+        let mut news: Vec<PoolId> = changed.iter().map(|(id, _)| *id).collect();
+        for _ in 0..ROUNDS_MAX {
+            let spared = self.spare_the_last(now);
+            news.extend(spared.iter().map(|(id, _)| *id));
+            let settled = self.table.settle(&self.model, &self.standings, news.drain(..), now);
+            for (id, before) in spared.into_iter().chain(settled.pools) {
+                if changed.iter().all(|(known, _)| *known != id) {
+                    changed.push((id, before));
+                }
+                news.push(id);
+            }
+            for (id, before) in settled.endpoints {
+                step = step.and(self.endpoint_settled(id, before, now));
+            }
+            if news.is_empty() {
+                break;
             }
         }
-        before.into_iter().fold(step, |step, (id, before)| step.and(self.pool_step(id, before, now)))
+        step
+    }
+
+    /// What it means that something behind an endpoint has changed.
+    fn endpoint_settled(&mut self, id: EndpointId, before: EndpointHealth, now: Moment) -> Step {
+        let after = self.table.endpoint(id);
+        self.up_or_not(id, before, now);
+        let turn = (before.blocked != after.blocked && self.is_first_round_over).then(|| {
+            let counted = self.belief(id).counted().words();
+            let (from, to) = if after.blocked { (counted, "blocked") } else { ("blocked", counted) };
+            let served = || "what is behind it is up again".to_owned();
+            let reason = self.table.why_blocked(&self.model, id).unwrap_or_else(served);
+            let effective = if after.usable { "up" } else { "down" };
+            let (kind, name) = ("endpoint", Subject::Endpoint(id).name(&self.model));
+            Turn {
+                at: now,
+                kind,
+                name,
+                from: from.into(),
+                to: to.into(),
+                after: 0,
+                reason,
+                effective: effective.into(),
+            }
+        });
+        let flipped = before.usable != after.usable;
+        Step { changed: true, flipped, turns: turn.into_iter().collect() }
     }
 
     fn refresh_endpoint(&mut self, id: EndpointId, now: Moment) -> Step {
@@ -382,12 +432,16 @@ impl Ledger {
         let changed = self.table.refresh(&self.model, &self.standings, id, now);
         let after = self.table.endpoint(id);
         let flipped = (before.usable, before.withdrawn) != (after.usable, after.withdrawn);
-        match (before.is_up_without_ejection(), after.is_up_without_ejection()) {
+        self.up_or_not(id, before, now);
+        Step { changed, flipped, turns: Vec::new() }
+    }
+
+    fn up_or_not(&mut self, id: EndpointId, before: EndpointHealth, now: Moment) {
+        match (before.is_up_without_ejection(), self.table.endpoint(id).is_up_without_ejection()) {
             (true, false) => self.table.set_risen(id, None),
             (false, true) => self.rises(id, now),
             _ => {}
         }
-        Step { changed, flipped, turns: Vec::new() }
     }
 
     /// Where its pool starts slowly, an endpoint that came up grows into its weight. Not in the first round of probes: then

@@ -10,6 +10,7 @@ pub mod names;
 pub mod ejection;
 pub mod orders;
 pub mod needed;
+pub mod fronts;
 pub mod belief;
 pub mod standings;
 pub mod table;

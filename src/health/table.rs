@@ -8,16 +8,23 @@
 //! The two groups are counted apart, and the pool is up when either one has enough. A weight that an operator ordered
 //! counts in place of the configuration's.
 
+mod blocked;
 mod ejected;
 mod risen;
 mod what_if;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::health::forced::Order;
+use crate::health::fronts::Fronts;
 use crate::health::standings::{Standings, Subject};
 use crate::health::target::check_of;
 use crate::model::{Endpoint, EndpointId, Model, Moment, PoolId, RegionId};
+
+pub use blocked::{FrontHealth, Settled};
+
+use blocked::Known;
 
 /// A TTL cap that never binds: nothing probes it, or nothing is in doubt.
 pub const HOLDS_FOREVER: u32 = u32::MAX;
@@ -29,6 +36,8 @@ pub struct EndpointHealth {
     pub usable: bool,
     /// Whether failing requests took it out that would be usable but for them.
     pub ejected: bool,
+    /// Whether it would be up but for what is behind it: it is a listener of ours that has nobody to send to.
+    pub blocked: bool,
     /// Whether an operator took it out (drain, maint): not answered even when all are down, as long as anything is left
     /// that was not.
     pub withdrawn: bool,
@@ -98,9 +107,14 @@ pub struct HealthTable {
     risen: Vec<(EndpointId, Moment)>,
     /// Regions that an operator took out: few.
     withdrawn: Vec<RegionId>,
+    /// Endpoints that are listeners of ours.
+    fronts: Arc<Fronts>,
+    /// What those can do, by their ids.
+    fronts_now: Vec<FrontHealth>,
 }
 
-const UP: EndpointHealth = EndpointHealth { usable: true, ejected: false, withdrawn: false, holds_for: HOLDS_FOREVER };
+const UP: EndpointHealth =
+    EndpointHealth { usable: true, ejected: false, blocked: false, withdrawn: false, holds_for: HOLDS_FOREVER };
 
 impl HealthTable {
     /// The table for a model and what is believed of it.
@@ -111,13 +125,17 @@ impl HealthTable {
         let weights = endpoints.clone().filter_map(|id| Some((id, standings.endpoints[id.index()].weight?))).collect();
         let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, false, now)).collect();
         let pools = Vec::with_capacity(model.pools.len());
-        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new(), withdrawn: Vec::new() };
+        let fronts = Arc::new(Fronts::of(model));
+        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
+        let (risen, withdrawn) = (Vec::new(), Vec::new());
+        let mut table = HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now };
         (0..model.regions.len()).map(RegionId::from).for_each(|id| table.refresh_region(standings, id));
         let mut scratch = Vec::new();
         for id in (0..model.pools.len()).map(PoolId::from) {
             let ordered = ordered_of(model, standings, id, now);
             table.pools.push(table.pool_health(model, id, ordered, false, &mut scratch));
         }
+        table.settle(model, standings, (0..model.pools.len()).map(PoolId::from), now);
         table
     }
 
@@ -132,8 +150,9 @@ impl HealthTable {
             holds_for: HOLDS_FOREVER,
         });
         let endpoints = vec![UP; model.endpoints.len()];
-        let (pools, withdrawn) = (pools.collect(), Vec::new());
-        HealthTable { endpoints, pools, weights: Vec::new(), risen: Vec::new(), withdrawn }
+        let (pools, withdrawn, fronts) = (pools.collect(), Vec::new(), Arc::new(Fronts::of(model)));
+        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
+        HealthTable { endpoints, pools, weights: Vec::new(), risen: Vec::new(), withdrawn, fronts, fronts_now }
     }
 
     /// The same table with these endpoints and pools down: what-if.
@@ -144,7 +163,8 @@ impl HealthTable {
         let mut table = self.clone();
         for id in endpoints {
             let endpoint = &mut table.endpoints[id.index()];
-            *endpoint = EndpointHealth { usable: false, ejected: false, holds_for: HOLDS_FOREVER, ..*endpoint };
+            let down = EndpointHealth { usable: false, ejected: false, blocked: false, ..*endpoint };
+            *endpoint = EndpointHealth { holds_for: HOLDS_FOREVER, ..down };
         }
         let mut scratch = Vec::new();
         for id in endpoints {
@@ -161,6 +181,8 @@ impl HealthTable {
             let pool = &mut table.pools[id.index()];
             *pool = PoolHealth { usable: false, holds_for: HOLDS_FOREVER, ..*pool };
         }
+        let of_endpoints = endpoints.iter().map(|id| model.endpoint(*id).pool);
+        table.follow_up(model, Known::Assumed, of_endpoints.chain(pools.iter().copied()).collect::<Vec<_>>());
         table
     }
 
@@ -179,6 +201,7 @@ impl HealthTable {
                     health.ejected = is_up && order.is_none() && belief.ejection.is_some();
                     health.usable = is_up && (!health.ejected || spared);
                     health.withdrawn = order.is_some_and(Order::withdraws);
+                    health.blocked = false;
                     pools.insert(model.endpoint(*id).pool);
                 }
                 Subject::Pool(id) => drop(pools.insert(*id)),
@@ -189,7 +212,7 @@ impl HealthTable {
             }
         }
         let mut scratch = Vec::new();
-        for id in pools {
+        for &id in &pools {
             let order = |subject| orders.get(&subject).copied().unwrap_or(standings.forced(subject).map(|f| f.order));
             let both = [order(Subject::Pool(id)), order(Subject::Region(model.pool(id).region))];
             let order = both.into_iter().flatten().max_by_key(|order| order.harshness());
@@ -197,12 +220,13 @@ impl HealthTable {
             let spared = table.pools[id.index()].is_spared();
             table.pools[id.index()] = table.pool_health(model, id, ordered, spared, &mut scratch);
         }
+        table.follow_up(model, Known::Nothing, pools);
         table
     }
 
     /// Brings one endpoint and its pool up to date; whether anything changed.
     pub fn refresh(&mut self, model: &Model, standings: &Standings, id: EndpointId, now: Moment) -> bool {
-        let after = endpoint_health(model, standings, id, self.pool_of(model, id).is_spared(), now);
+        let after = self.health_of(model, standings, id, self.pool_of(model, id).is_spared(), now);
         let mut changed = std::mem::replace(&mut self.endpoints[id.index()], after) != after;
         changed |= self.reweigh(id, standings.endpoints[id.index()].weight);
         if changed {
@@ -372,7 +396,7 @@ fn endpoint_health(model: &Model, standings: &Standings, id: EndpointId, spared:
     let holds_for = observed.min(changes_in(standings, Subject::Endpoint(id), now));
     let holds_for = holds_for.min(tried_in.map_or(HOLDS_FOREVER, seconds));
     let usable = belief.is_up_without_ejection() && (!ejected || spared);
-    EndpointHealth { usable, ejected, withdrawn: belief.withdrawn(), holds_for }
+    EndpointHealth { usable, ejected, blocked: false, withdrawn: belief.withdrawn(), holds_for }
 }
 
 /// What operators say of a pool.

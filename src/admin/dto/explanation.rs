@@ -143,6 +143,9 @@ pub struct PoolSaid {
     /// Its endpoints that failing requests took out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ejected: Vec<EjectedSaid>,
+    /// Its endpoints that are up and have nobody behind them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<BlockedSaid>,
 }
 
 /// An endpoint that failing requests took out.
@@ -153,6 +156,15 @@ pub struct EjectedSaid {
     /// Whether it may be answered all the same, because the VIP has no other pool that is up.
     pub answered: bool,
     /// Why, and for how long still: `5 failures in a row (connect refused), back in 8 s`.
+    pub why: String,
+}
+
+/// An endpoint that is a listener of this configuration, of which nothing behind is up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BlockedSaid {
+    /// `eu-web/192.0.2.10`.
+    pub endpoint: String,
+    /// `listener edge-eu has nobody to send to: eu-app 0 of 2 up`.
     pub why: String,
 }
 

@@ -24,6 +24,7 @@ mod zone;
 
 pub use event::EventSaid;
 pub use explanation::AnswerSaid;
+pub use explanation::BlockedSaid;
 pub use explanation::ClientSaid;
 pub use explanation::DecisionSaid;
 pub use explanation::DrawSaid;

@@ -69,7 +69,10 @@ pub struct Endpoint {
     /// by an order, or because a VIP has no other pool that is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected: Option<Ejected>,
-    /// What counts of all: the order's word, or `up`, `down`, `unknown`, `ejected`.
+    /// Why it cannot serve although it is up: it is a listener of this configuration, and nothing behind that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// What counts of all: the order's word, or `up`, `down`, `unknown`, `blocked`, `ejected`.
     pub effective: String,
     /// Since when `observed` is so.
     pub since: String,

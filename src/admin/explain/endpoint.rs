@@ -218,6 +218,8 @@ impl PoolNow<'_> {
         let grown = u64::from(standing.weight(at)) * 100 / (u64::from(member.weight) * u64::from(GRAIN)).max(1);
         if member.is_withdrawn {
             "taken out by an operator".to_owned()
+        } else if self.health.endpoint(self.plan.members[at].id).blocked {
+            "blocked: a listener of ours that has nobody to send to".to_owned()
         } else if !member.is_up {
             "down".to_owned()
         } else if !member.is_admitting {

@@ -25,7 +25,7 @@ pub fn tone(standing: &str) -> Tone {
     match standing {
         "up" => Tone::Good,
         "down" | "failed" | "refused" => Tone::Bad,
-        "drain" | "maint" | "ejected" | "forced-up" | "forced-down" | "unknown" | "weight" => Tone::Warning,
+        "blocked" | "drain" | "maint" | "ejected" | "forced-up" | "forced-down" | "unknown" | "weight" => Tone::Warning,
         _ => Tone::Plain,
     }
 }

@@ -61,6 +61,9 @@ fn steps(out: &mut String, decision: &DecisionSaid) {
             let answered = if ejected.answered { "; answered all the same: no other pool is up" } else { "" };
             line(out, "", "", &format!("{:<12} {} ejected: {}{answered}", "", ejected.endpoint, ejected.why));
         }
+        for blocked in &pool.blocked {
+            line(out, "", "", &format!("{:<12} {} blocked: {}", "", blocked.endpoint, blocked.why));
+        }
     }
     if let Some(all_down) = &decision.all_down {
         line(out, number, "", &format!("no pool is left: when_all_down = \"{all_down}\""));
@@ -179,6 +182,7 @@ mod tests {
             used: true,
             because: "first choice".into(),
             ejected: vec![ejected("eu-web/192.0.2.10", false), ejected("eu-web/192.0.2.11", true)],
+            blocked: Vec::new(),
         };
         let decision = DecisionSaid {
             vip: "www.example.com.".into(),

@@ -108,9 +108,10 @@ impl Listed for Pool {
 
 /// Why an endpoint is out, or what its last probe found: `ejected: 5 failures in a row (connect refused), back in 8 s`.
 pub fn why(endpoint: &Endpoint) -> String {
-    match &endpoint.ejected {
-        Some(ejected) => format!("ejected: {}", ejected.words),
-        None => found(endpoint.last.as_ref()),
+    match (&endpoint.blocked, &endpoint.ejected) {
+        (Some(why), _) => format!("blocked: {why}"),
+        (None, Some(ejected)) => format!("ejected: {}", ejected.words),
+        (None, None) => found(endpoint.last.as_ref()),
     }
 }
 

@@ -316,6 +316,7 @@ mod tests {
     fn bad() -> Status {
         let mut status = well();
         let endpoint = Endpoint {
+            blocked: None,
             name: "eu-web/192.0.2.10".into(),
             pool: "eu-web".into(),
             region: "eu-west".into(),

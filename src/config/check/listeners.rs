@@ -14,6 +14,7 @@ use crate::config::source::Written;
 use crate::config::spec::Spec;
 use crate::config::spec::listeners::Listener as ListenerSpec;
 use crate::config::spec::listeners::ProtocolWord;
+use crate::health::fronts::Fronts;
 use crate::model::Http;
 use crate::model::HttpTimeouts;
 use crate::model::Limits;
@@ -57,6 +58,20 @@ pub fn listeners(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, uses
         let read = self::listener(reports, (listener, at, spec), names, uses, model);
         model.listeners.push(read);
     }
+}
+
+/// Listeners whose endpoints are listeners that come back to them: what comes in would go round for ever.
+pub fn circles(reports: &mut Reports<'_>, spec: &Spec, model: &Model) {
+    let Some(circle) = Fronts::of(model).circle(model) else { return };
+    let Some(bind) = circle.first().and_then(|at| spec.listeners.get(*at)?.bind.as_ref()) else { return };
+    let named: Vec<String> = circle.iter().map(|at| format!("`{}`", model.listeners[*at].name)).collect();
+    let fact = match named.as_slice() {
+        [one] => format!("listener {one} sends to itself"),
+        several => format!("listeners {} send to each other in a circle", several.join(", ")),
+    };
+    let help =
+        "an endpoint of a pool that it uses is this very socket: give the endpoint the port of a server".to_owned();
+    reports.error(codes::CIRCLE, bind.span, fact).label("comes back to here").help(help);
 }
 
 fn listener(

@@ -55,6 +55,7 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
     upstream::panics(reports, spec, &names, &uses, &mut model);
     // What a wrong name was meant to use would look unused.
     if !reports.any_error() {
+        listeners::circles(reports, spec, &model);
         unused::unused(reports, spec, &names, &uses);
         upstream::unread(reports, spec, &names, &uses);
         routes::shadowed(reports, spec);

@@ -69,7 +69,8 @@ impl Ledger {
         self.ejected = ejected.map(|(at, _)| EndpointId::from(at)).collect();
         self.spared.clear();
         self.needed.take();
-        self.spare_the_last(now);
+        let step = self.follow_up(&mut Vec::new(), now);
+        self.write(&step);
     }
 
     /// Why each ejected endpoint is, by its name: `5 failures in a row (connect refused), back in 8 s`.

@@ -1,7 +1,7 @@
 //! What ejections make of a pool, and the pools in which they do not count.
 
 use crate::health::standings::Standings;
-use crate::health::table::{Ejections, EndpointHealth, HealthTable, Ordered, endpoint_health};
+use crate::health::table::{Ejections, EndpointHealth, HealthTable, Ordered};
 use crate::model::{Model, Moment, PoolId};
 
 impl HealthTable {
@@ -10,7 +10,7 @@ impl HealthTable {
         let ejections = &mut self.pools[id.index()].ejections;
         *ejections = if spared { Ejections::Spared } else { Ejections::Decisive };
         for (member, _) in model.members(id) {
-            self.endpoints[member.index()] = endpoint_health(model, standings, member, spared, now);
+            self.endpoints[member.index()] = self.health_of(model, standings, member, spared, now);
         }
         self.refresh_pool(model, standings, id, now);
     }

@@ -1,9 +1,14 @@
 //! Tables of what is not: another configuration served now, pools drained that are not.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::health::fronts::Fronts;
 use crate::health::standings::EndpointKey;
+use crate::health::table::EndpointHealth;
+use crate::health::table::FrontHealth;
 use crate::health::table::HealthTable;
+use crate::health::table::Known;
 use crate::health::table::Ordered;
 use crate::health::table::PoolHealth;
 use crate::health::table::UP;
@@ -21,7 +26,14 @@ impl HealthTable {
             (0..old.endpoints.len()).map(EndpointId::from).map(|id| (EndpointKey::of(old, id), id)).collect();
         let former = |id: EndpointId| former.get(&EndpointKey::of(new, id)).copied();
         let ids = (0..new.endpoints.len()).map(EndpointId::from);
-        let endpoints = ids.clone().map(|id| former(id).map_or(UP, |before| self.endpoint(before))).collect();
+        // What is behind it is looked at below.
+        let unblocked = |before: EndpointHealth| EndpointHealth {
+            usable: before.usable || before.blocked,
+            blocked: false,
+            ..before
+        };
+        let endpoints =
+            ids.clone().map(|id| former(id).map_or(UP, |before| unblocked(self.endpoint(before)))).collect();
         let weight_of = |id: EndpointId| {
             let at = self.weights.binary_search_by_key(&id, |(id, _)| *id).ok()?;
             Some(self.weights[at].1)
@@ -31,7 +43,10 @@ impl HealthTable {
             false => ids.filter_map(|id| Some((id, weight_of(former(id)?)?))).collect(),
         };
         let pools = Vec::with_capacity(new.pools.len());
-        let mut table = HealthTable { endpoints, pools, weights, risen: Vec::new(), withdrawn: Vec::new() };
+        let fronts = Arc::new(Fronts::of(new));
+        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
+        let (risen, withdrawn) = (Vec::new(), Vec::new());
+        let mut table = HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now };
         let pools: HashMap<&str, PoolId> =
             old.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), PoolId::from(at))).collect();
         let mut scratch = Vec::new();
@@ -46,6 +61,7 @@ impl HealthTable {
             });
             table.pools.push(pool);
         }
+        table.follow_up(new, Known::Nothing, (0..new.pools.len()).map(PoolId::from));
         table
     }
 
