@@ -457,8 +457,13 @@ fn twenty_thousand_mistakes_are_told_while_you_wait() {
     assert_eq!(problems(&text).len(), 20_000);
 }
 
-const EXAMPLES: [&str; 4] =
-    ["examples/minimal.toml", "examples/three-region.toml", "examples/health-checks.toml", "examples/edge.toml"];
+const EXAMPLES: [&str; 5] = [
+    "examples/minimal.toml",
+    "examples/three-region.toml",
+    "examples/health-checks.toml",
+    "examples/edge.toml",
+    "examples/redundancy/rhumb.toml",
+];
 
 /// What ships beside the examples may be left out of a checkout; the rest of each example is checked all the same.
 #[test]

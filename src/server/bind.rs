@@ -270,7 +270,9 @@ fn problem(address: SocketAddr, what: &str, error: &io::Error) -> Problem {
         ),
         io::ErrorKind::AddrNotAvailable => (
             "this machine has no such address".to_owned(),
-            "see those it has: ip address; add it, or listen on another".to_owned(),
+            "see those it has: ip address; add it, or listen on another; one that keepalived will bring needs \
+             sysctl net.ipv4.ip_nonlocal_bind=1"
+                .to_owned(),
         ),
         _ => (error.to_string(), "see the system's log".to_owned()),
     };
