@@ -30,7 +30,7 @@ pub(super) const PROXY_HEADER_WITHIN: Duration = Duration::from_secs(3);
 
 /// A connection on which HTTP is about to be spoken.
 struct Begun {
-    client: Client,
+    client: Rc<Client>,
     stream: Stream,
     /// What was read of it already.
     before: BytesMut,
@@ -78,7 +78,7 @@ async fn begin(
         let deadline = core.deadlines.another();
         deadline.within(door.front.http().timeouts.header);
         let is_h2 = begins_h2(core, &mut stream, &mut before, &deadline).await;
-        return Some(Begun { client: Client::new(peer, local, None, door), stream, before, is_h2 });
+        return Some(Begun { client: Rc::new(Client::new(peer, local, None, door)), stream, before, is_h2 });
     };
     let accepted = match timeout(door.front.http().timeouts.handshake, tls.accept(socket)).await {
         Ok(Ok(accepted)) => accepted,
@@ -92,7 +92,7 @@ async fn begin(
         _ => "TLSv1.3",
     };
     let secured = Secured { presented: accepted.presented, version };
-    let client = Client::new(peer, local, Some(secured), door);
+    let client = Rc::new(Client::new(peer, local, Some(secured), door));
     let (stream, is_h2) = (Stream::Accepted(Box::new(accepted.stream)), accepted.is_h2);
     Some(Begun { client, stream, before: BytesMut::new(), is_h2 })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::HeaderName;
 use http::Method;
 use http::StatusCode;
 use http::Uri;
@@ -85,7 +86,8 @@ pub fn grpc_status(status: StatusCode) -> u8 {
 
 /// `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2, "Requests").
 pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = is_number.then(|| digits.parse().ok()).flatten()?;

@@ -85,6 +85,12 @@ impl Deadline {
         self.slot.due.set(NEVER);
     }
 
+    /// Not any more, and whoever waited for it is forgotten: it is kept for somebody else.
+    pub fn rest(&self) {
+        self.clear();
+        self.slot.waker.take();
+    }
+
     /// Ready when it has passed.
     pub fn poll_due(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.slot.due.get() <= self.now.get() {

@@ -14,6 +14,7 @@ use http::header;
 use crate::model::PoolId;
 use crate::model::Underscores;
 use crate::proxy::asked::Asked;
+use crate::proxy::asked::is_grpc;
 use crate::proxy::h1::request::TARGET_BYTES_MAX;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::tls::Presented;
@@ -196,6 +197,7 @@ pub fn decide(
     route.edit_request(&mut headers, &values);
     let outgoing = Outgoing {
         method: if asked.protocol.is_some() { Method::GET } else { asked.method.clone() },
+        is_grpc: is_grpc(&headers),
         path,
         query: known.query.clone(),
         authority,

@@ -27,9 +27,9 @@ use crate::balance::ask::TRIES_MAX;
 use crate::model::Moment;
 use crate::model::PoolId;
 use crate::proxy::asked::Asked;
-use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Extent;
 use crate::proxy::client::Client;
+use crate::proxy::client::Held;
 use crate::proxy::core::Core;
 use crate::proxy::core::View;
 use crate::proxy::deadline::Deadline;
@@ -55,69 +55,104 @@ use crate::regional::which;
 use crate::route::head::Head;
 use crate::route::plan::RoutePlan;
 
-/// Serves a request to its end; afterwards the front is ready for another, or is not.
-pub async fn serve<F: Front>(
-    core: &Rc<Core>,
-    view: &Rc<View>,
-    client: &Client,
-    mut asked: Asked,
-    front: &mut F,
-    deadline: &Deadline,
-) {
-    let mut account = Account { core, client, story: Story::begin(&asked, core.is_logged()), is_settled: false };
-    client.door.cell.request_begun();
-    let is_grpc = asked.is_grpc();
-    let story = &mut account.story;
-    let reply = answer((core, view), client, &mut asked, front, deadline, story).await;
-    if let Some(reply) = reply {
-        let reply = if is_grpc { reply.as_grpc() } else { reply }.dated(core.deadlines.now());
-        story.gets(reply.status);
-        deadline.within(client.door.front.http().timeouts.body);
-        if reply.send(front, deadline).await.is_err() {
-            story.client_failed(true);
-            front.abort();
-        }
+/// A request that was decided on, and nothing was waited for yet.
+///
+/// On the heap, with what was decided: what a task holds is moved when it is made, and one is made for each request.
+pub struct Begun {
+    story: Story,
+    /// It is in the listener's hands as long as this lasts.
+    in_hand: Option<Held>,
+    is_grpc: bool,
+    forwarded: Option<Box<Forwarded>>,
+    reply: Option<Reply>,
+}
+
+/// Decides on a request.
+pub fn begin<F: Front>(core: &Core, view: &View, client: &Client, mut asked: Asked, front: &mut F) -> Box<Begun> {
+    let story = Story::begin(&asked, core.is_logged());
+    let (is_grpc, in_hand) = (asked.is_grpc(), client.door.enter());
+    let mut begun = Box::new(Begun { story, in_hand, is_grpc, forwarded: None, reply: None });
+    match decided((core, view), client, &mut asked, front, &mut begun) {
+        Ok(forwarded) => begun.forwarded = Some(forwarded),
+        Err(reply) => begun.reply = Some(reply),
     }
-    account.settle(front.bytes_out());
+    begun
+}
+
+impl Begun {
+    /// Serves it to its end; afterwards the front is ready for another, or is not.
+    pub async fn serve<F: Front>(
+        self: Box<Self>,
+        core: &Rc<Core>,
+        view: &Rc<View>,
+        client: &Client,
+        front: &mut F,
+        deadline: &Deadline,
+    ) {
+        let mut account = Account { core, client, begun: self, is_settled: false };
+        client.door.cell.request_begun();
+        let Begun { story, forwarded, reply, is_grpc, .. } = &mut *account.begun;
+        if let Some(forwarded) = forwarded {
+            let Forwarded { known, outgoing, .. } = &**forwarded;
+            let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
+            let sticky = forwarded.sticky.as_deref();
+            let request = Request { core, view, client, deadline, route, known, sticky, arrived: story.arrived() };
+            let (own, key) = (forwarded.pool, forwarded.key);
+            *reply = request.forward((own, key), outgoing, forwarded.declared.as_ref(), front, story).await;
+        }
+        if let Some(forwarded) = forwarded.take() {
+            story.knows(forwarded.known);
+        }
+        if let Some(reply) = reply.take() {
+            let reply = if *is_grpc { reply.as_grpc() } else { reply }.dated(core.deadlines.now());
+            story.gets(reply.status);
+            deadline.within(client.door.front.http().timeouts.body);
+            if reply.send(front, deadline).await.is_err() {
+                story.client_failed(true);
+                front.abort();
+            }
+        }
+        account.settle(front.bytes_out());
+    }
 }
 
 /// A request is counted and logged, even where its task is ended from outside.
 struct Account<'a> {
     core: &'a Core,
     client: &'a Client,
-    story: Story,
+    begun: Box<Begun>,
     is_settled: bool,
 }
 
 impl Account<'_> {
     fn settle(mut self, bytes_out: u64) {
         self.is_settled = true;
-        self.core.account(self.client, &self.story, bytes_out);
+        self.core.account(self.client, &self.begun.story, bytes_out);
     }
 }
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.story.stopped();
-            self.core.account(self.client, &self.story, 0);
+            self.begun.story.stopped();
+            self.core.account(self.client, &self.begun.story, 0);
         }
     }
 }
 
-/// The response of an endpoint goes to the client; ours is returned.
-async fn answer<F: Front>(
-    (core, view): (&Rc<Core>, &Rc<View>),
+/// What is to be sent to a pool, or what the client is told instead.
+fn decided<F: Front>(
+    (core, view): (&Core, &View),
     client: &Client,
     asked: &mut Asked,
     front: &mut F,
-    deadline: &Deadline,
-    story: &mut Story,
-) -> Option<Reply> {
-    let Some(_in_hand) = client.door.enter() else {
+    begun: &mut Begun,
+) -> Result<Box<Forwarded>, Reply> {
+    let story = &mut begun.story;
+    if begun.in_hand.is_none() {
         story.refused("requests_max");
-        return Some(Reply::unavailable(Some(1)));
-    };
+        return Err(Reply::unavailable(Some(1)));
+    }
     let key = |own, head: &Head<'_>, address| {
         // The pool that serves may hash although the route's own does not.
         let serves = which::pool(&view.world.snapshot.model, &view.world.health, own);
@@ -128,9 +163,10 @@ async fn answer<F: Front>(
         && let Some(wait) = client.door.asks_too_often(address, asked.arrived())
     {
         story.refused("client_rate");
-        return Some(Reply::too_often(wait));
+        return Err(Reply::too_often(wait));
     }
     let (status, code) = match decision {
+        Decision::Forwarded(forwarded) => return Ok(forwarded),
         Decision::Refused(refusal) => {
             front.distrust();
             (refusal.status(), refusal.code())
@@ -143,33 +179,16 @@ async fn answer<F: Front>(
         Decision::Redirected(known, status, location) => {
             story.knows(known);
             story.answered_here();
-            return Some(Reply::of(status).with(header::LOCATION, location));
+            return Err(Reply::of(status).with(header::LOCATION, location));
         }
         Decision::Answered(known, status, body) => {
             story.knows(known);
             story.answered_here();
-            return Some(Reply::text(status, body));
-        }
-        Decision::Forwarded(forwarded) => {
-            let Forwarded { known, pool, outgoing, sticky, key, declared } = *forwarded;
-            let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
-            let request = Request {
-                core,
-                view,
-                client,
-                deadline,
-                route,
-                known: &known,
-                sticky: sticky.as_deref(),
-                arrived: asked.arrived(),
-            };
-            let reply = request.forward(pool, outgoing, key, declared, front, story).await;
-            story.knows(known);
-            return reply;
+            return Err(Reply::text(status, body));
         }
     };
     story.refused(code);
-    Some(Reply::of(status))
+    Err(Reply::of(status))
 }
 
 /// What the steps of a forwarded request need.
@@ -199,14 +218,12 @@ impl Request<'_> {
     /// To a pool, and its response to the client; or what the client is told instead.
     async fn forward<F: Front>(
         &self,
-        own: PoolId,
-        mut outgoing: Outgoing,
-        key: u64,
-        declared: Option<HeaderMap>,
+        (own, key): (PoolId, u64),
+        outgoing: &Outgoing,
+        declared: Option<&HeaderMap>,
         front: &mut F,
         story: &mut Story,
     ) -> Option<Reply> {
-        let http = self.client.door.front.http();
         let world = &self.view.world;
         let Some(pool) = self.view.pool(which::pool(&world.snapshot.model, &world.health, own)) else {
             story.nobody();
@@ -215,20 +232,19 @@ impl Request<'_> {
         story.goes_to(pool);
         let mut now = self.arrived;
         pool.request(now);
+        let http = self.client.door.front.http();
         if outgoing.is_too_long(http) {
             story.refused("body_too_long");
             return Some(Reply::of(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        if outgoing.upgrade.is_some() {
-            outgoing.extent = Extent::None;
-        }
-        let has_body = outgoing.extent != Extent::None;
+        let has_body = outgoing.sent_extent() != Extent::None;
         let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
-        let patience = self.patience(&outgoing);
+        let patience = self.patience(outgoing);
         let sticky = self.sticky.and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
         let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
-        loop {
+        // What is awaited stands outside of what is matched on: a future keeps that as long.
+        let (attempt, mut delivery) = loop {
             let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, &mut now, front, story).await {
                 Ok(admitted) => admitted,
                 // There is no other endpoint with room: what the last one did stands.
@@ -236,22 +252,22 @@ impl Request<'_> {
                 Err(reply) => return reply,
             };
             // What was waited in the queue is not the endpoint's time; what attempts took before this one is the client's.
-            if tries == 0 {
+            (tried[tries], tries) = (at as u32, tries + 1);
+            if tries == 1 {
                 self.deadline.within(if has_body { patience.body } else { patience.head });
             }
             story.tries(in_flight.endpoint.address);
             let attempt = Attempt { pool, at, in_flight, began: now };
-            let met = self.attempt(&attempt, &outgoing, &mut upload, front, patience, story).await;
-            tried[tries] = at as u32;
-            tries += 1;
-            let is_again = match met {
+            let is_again = match self.attempt(&attempt, outgoing, &mut upload, front, patience, story).await {
                 Ok((back, answer, headed)) => {
                     now = headed;
                     let judged = self.judge(&attempt, &answer, now);
                     let is_safe = judged == Judged::Rests && outgoing.is_idempotent();
                     if !(is_safe && self.may_again(&tried[..tries], pool, &upload)) {
-                        let answered = (judged, back, answer);
-                        return self.deliver(&attempt, &outgoing, answered, &mut upload, front, story).await;
+                        match self.deliver(&attempt, outgoing, (judged, back, answer), &mut upload, front, story) {
+                            Ok(delivery) => break (attempt, delivery),
+                            Err(reply) => return Some(reply),
+                        }
                     }
                     true
                 }
@@ -274,7 +290,10 @@ impl Request<'_> {
             now = self.core.now();
             story.retries(pool);
             upload.again();
-        }
+        };
+        let relayed = self.relay(&mut delivery, &mut upload, front).await;
+        self.delivered(&attempt, delivery, relayed, &upload, front, story);
+        None
     }
 
     /// How long it may take until the response's head, and until the next piece of a body before that. A call of gRPC may say
@@ -282,7 +301,7 @@ impl Request<'_> {
     fn patience(&self, outgoing: &Outgoing) -> Patience {
         let timeouts = self.client.door.front.http().timeouts;
         let head = outgoing.head_timeout(self.route.timeout);
-        let body = if is_grpc(&outgoing.headers) { head.max(timeouts.upgraded_idle) } else { timeouts.body };
+        let body = if outgoing.is_grpc { head.max(timeouts.upgraded_idle) } else { timeouts.body };
         Patience { head, body }
     }
 

@@ -1,5 +1,6 @@
 //! A client's connection over HTTP/1.1, from request to request.
 
+use std::future::Future;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,7 +12,6 @@ use bytes::BytesMut;
 use http::StatusCode;
 use tokio::io::AsyncWrite;
 
-use crate::model::HttpTimeouts;
 use crate::model::Moment;
 use crate::proxy::asked::Asked;
 use crate::proxy::buffers::ROOM;
@@ -48,55 +48,66 @@ enum Next {
     TooSlow,
 }
 
-/// Serves a connection to its end; `before` was read already.
-pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Client, stream: Stream, before: BytesMut) {
-    let deadline = core.deadlines.another();
+/// Serves a connection to its end; `before` was read already. A connection that waits for its next request shall be small: what
+/// is given lies where it is used.
+pub fn serve(
+    core: Rc<Core>,
+    listening: Rc<Listening>,
+    client: Rc<Client>,
+    stream: Stream,
+    before: BytesMut,
+) -> impl Future<Output = ()> {
     let mut front = H1Front::new(stream, listening.clone());
     front.inbox = before;
+    async move { from_request_to_request(&core, &listening, client, &mut front).await }
+}
+
+async fn from_request_to_request(core: &Rc<Core>, listening: &Listening, mut client: Rc<Client>, front: &mut H1Front) {
+    let deadline = core.deadlines.another();
     let accepted = core.now();
     let mut is_first = true;
     loop {
-        let timeouts = client.door.front.http().timeouts;
-        let next = next(&core, &mut front, &deadline, &timeouts, std::mem::take(&mut is_first)).await;
+        let next = next(core, &client, front, &deadline, std::mem::take(&mut is_first)).await;
         let (head, began, arrived) = match next {
             Next::Over => break,
             Next::TooSlow => {
-                Box::pin(refuse(&core, &client, &mut front, &deadline, StatusCode::REQUEST_TIMEOUT, "header_timeout"))
-                    .await;
+                let (status, code) = (StatusCode::REQUEST_TIMEOUT, "header_timeout");
+                Box::pin(refuse(core, &client, front, &deadline, status, code)).await;
                 break;
             }
             Next::Bad(why) => {
-                Box::pin(refuse(&core, &client, &mut front, &deadline, why.status(), why.code())).await;
+                Box::pin(refuse(core, &client, front, &deadline, why.status(), why.code())).await;
                 break;
             }
             Next::Request(head, began, arrived) => (head, began, arrived),
         };
-        let Some((view, door)) = listening.now(&core) else { break };
+        let Some((view, door)) = listening.now(core) else { break };
         if !Rc::ptr_eq(&door, &client.door) {
-            client = client.at(door);
+            client = Rc::new(client.at(door));
         }
         front.asks(&head);
-        let is_old = timeouts.age.is_some_and(|age| began.since(accepted) >= age);
-        front.keeps_alive &= !is_old;
+        let age = client.door.front.http().timeouts.age;
+        front.keeps_alive &= age.is_none_or(|age| began.since(accepted) < age);
         front.outbox.take_room(core.buffers.outbox());
-        let asked = Asked::of(*head, began, arrived);
-        // On the heap: a connection that waits for its next request shall be small.
-        Box::pin(exchange::serve(&core, &view, &client, asked, &mut front, &deadline)).await;
+        let begun = exchange::begin(core, &view, &client, Asked::of(*head, began, arrived), front);
+        // On the heap: it lasts only as long as the request.
+        Box::pin(begun.serve(core, &view, &client, front, &deadline)).await;
         if !front.is_ready_for_next() {
             // To say that nothing more comes would make a body that its end delimits look whole.
             if !front.was_aborted {
-                Box::pin(close(&mut front, &deadline)).await;
+                Box::pin(close(front, &deadline)).await;
             }
             return;
         }
     }
     // The client has gone, or has been quiet for too long: nothing is owed to it.
     deadline.within(LINGER);
-    shut_down(&mut front, &deadline).await;
+    shut_down(front, &deadline).await;
 }
 
 /// The next head. A connection that waits holds no room.
-async fn next(core: &Core, front: &mut H1Front, deadline: &Deadline, timeouts: &HttpTimeouts, is_first: bool) -> Next {
+async fn next(core: &Core, client: &Client, front: &mut H1Front, deadline: &Deadline, is_first: bool) -> Next {
+    let timeouts = &client.door.front.http().timeouts;
     // A fresh connection is one that wants something.
     deadline.within(if is_first { timeouts.header } else { timeouts.idle });
     if front.inbox.is_empty() {

@@ -4,6 +4,7 @@
 //! reset, CVE-2023-44487), heads that never end (CONTINUATION), heads that swell (HPACK). All end in ENHANCE_YOUR_CALM.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::Future;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -52,6 +53,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 const RESETS_PENDING_MAX: usize = 20;
 /// A client that has taken so many requests back, and more than half of all, only wants to make work.
 const TAKEN_BACK_MAX: u32 = 200;
+/// Deadlines kept for the next streams: to make one and let it go for each is work for the sweep.
+const SPARE_DEADLINES_MAX: usize = 8;
 /// A client that has streams open and says nothing is asked so often whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// And has so long to answer.
@@ -67,6 +70,22 @@ struct Streams {
     /// Of the connection.
     deadline: Deadline,
     idle: Duration,
+    /// Those of streams that have ended.
+    spare: RefCell<Vec<Deadline>>,
+}
+
+impl Streams {
+    fn deadline(&self, core: &Core) -> Deadline {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| core.deadlines.another())
+    }
+
+    fn give_back(&self, deadline: Deadline) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_DEADLINES_MAX {
+            deadline.rest();
+            spare.push(deadline);
+        }
+    }
 }
 
 /// An open stream.
@@ -82,7 +101,7 @@ impl Drop for Opened {
 }
 
 /// Serves a connection to its end; `before` was read already.
-pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, stream: Stream, before: BytesMut) {
+pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, mut client: Rc<Client>, stream: Stream, before: BytesMut) {
     let deadline = core.deadlines.another();
     let timeouts = client.door.front.http().timeouts;
     deadline.within(timeouts.header);
@@ -90,10 +109,9 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
     let Some(Ok(mut wire)) = in_time(&deadline, handshake).await else { return };
     let mut pings = Pings { pings: wire.ping_pong(), is_owed: false };
     deadline.within(timeouts.idle);
-    let (opened, taken_back) = (Cell::default(), Cell::default());
-    let streams = Rc::new(Streams { opened, taken_back, deadline, idle: timeouts.idle });
+    let (opened, taken_back, spare) = (Cell::default(), Cell::default(), RefCell::default());
+    let streams = Rc::new(Streams { opened, taken_back, deadline, idle: timeouts.idle, spare });
     let deadline = &streams.deadline;
-    let mut client = Rc::new(client);
     let accepted = core.deadlines.now();
     let mut is_leaving = false;
     loop {
@@ -112,7 +130,7 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, client: Client, str
                     wire.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
                 let (core, client, opened) = (core.clone(), client.clone(), Opened(streams.clone()));
-                tokio::task::spawn_local(async move { one(core, view, client, opened, *stream).await });
+                tokio::task::spawn_local(one(core, view, client, opened, *stream));
                 deadline.within(PING_EVERY);
                 let is_old = timeouts.age.is_some_and(|age| now.since(accepted) > age);
                 if is_old && !std::mem::replace(&mut is_leaving, true) {
@@ -238,15 +256,15 @@ async fn in_time<T>(deadline: &Deadline, what: impl Future<Output = T>) -> Optio
     .await
 }
 
-/// One stream.
-async fn one(
+/// One stream. On the heap: a task is moved some times while it is made, and when it ends.
+fn one(
     core: Rc<Core>,
     view: Rc<View>,
     client: Rc<Client>,
     opened: Opened,
     (request, response): (Request<RecvStream>, SendResponse<Bytes>),
-) {
-    let deadline = core.deadlines.another();
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    let deadline = opened.0.deadline(&core);
     let (parts, body) = request.into_parts();
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let extent = match length {
@@ -266,9 +284,14 @@ async fn one(
         head_took: Duration::ZERO,
         head_bytes: 0,
     };
-    exchange::serve(&core, &view, &client, asked, &mut front, &deadline).await;
-    if !front.has_begun() {
-        opened.0.taken_back.set(opened.0.taken_back.get() + 1);
-    }
-    // Where the response is whole and the request is not, h2 tells the client that nobody reads the rest (RFC 9113 section 8.1).
+    let begun = exchange::begin(&core, &view, &client, asked, &mut front);
+    Box::pin(async move {
+        begun.serve(&core, &view, &client, &mut front, &deadline).await;
+        if !front.has_begun() {
+            opened.0.taken_back.set(opened.0.taken_back.get() + 1);
+        }
+        opened.0.give_back(deadline);
+        // Where the response is whole and the request is not, h2 tells the client that nobody reads the rest (RFC 9113 section
+        // 8.1).
+    })
 }

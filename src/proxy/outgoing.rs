@@ -8,7 +8,6 @@ use http::Method;
 
 use crate::model::Http;
 use crate::proxy::asked::grpc_timeout;
-use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Extent;
 use crate::proxy::h1::body::Framing;
 use crate::proxy::h1::spare;
@@ -38,14 +37,21 @@ pub struct Outgoing {
     pub upgrade: Option<String>,
     /// The client asked for that by an extended CONNECT of HTTP/2.
     pub is_extended_connect: bool,
+    /// A call of gRPC.
+    pub is_grpc: bool,
     /// Its method usually has a body, so that the absence of one is told (RFC 9110 section 8.6).
     pub says_empty: bool,
 }
 
 impl Outgoing {
+    /// How long the body is that is sent: what wants to go on as something else has none.
+    pub fn sent_extent(&self) -> Extent {
+        if self.upgrade.is_some() { Extent::None } else { self.extent }
+    }
+
     /// The framing of its body in HTTP/1.1.
     pub fn framing(&self) -> Framing {
-        match self.extent {
+        match self.sent_extent() {
             Extent::None => Framing::Length(0),
             Extent::Length(length) => Framing::Length(length),
             Extent::Open => Framing::Chunked,
@@ -54,7 +60,7 @@ impl Outgoing {
 
     /// How long until the response's head, on a route that gives it so long: a call of gRPC may ask for more.
     pub fn head_timeout(&self, route: Duration) -> Duration {
-        let asked = if is_grpc(&self.headers) { grpc_timeout(&self.headers) } else { None };
+        let asked = if self.is_grpc { grpc_timeout(&self.headers) } else { None };
         route.max(asked.unwrap_or_default())
     }
 

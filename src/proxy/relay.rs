@@ -58,9 +58,9 @@ pub struct Upload {
     /// Heads that came before the response's.
     interim: u32,
     /// What the client said would come after the body.
-    declared: Option<HeaderMap>,
+    declared: Option<Box<HeaderMap>>,
     /// What came.
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     listener: Arc<Listener>,
 }
 
@@ -75,7 +75,7 @@ enum State {
 
 impl Upload {
     /// Of a request with a body, or without.
-    pub fn new(has_body: bool, bytes_max: Option<u64>, declared: Option<HeaderMap>, listener: Arc<Listener>) -> Self {
+    pub fn new(has_body: bool, bytes_max: Option<u64>, declared: Option<&HeaderMap>, listener: Arc<Listener>) -> Self {
         Upload {
             state: if has_body { State::Going } else { State::Flushing },
             waits_for_front: false,
@@ -83,7 +83,7 @@ impl Upload {
             again: Bytes::new(),
             bytes: 0,
             bytes_max: bytes_max.unwrap_or(u64::MAX),
-            declared,
+            declared: declared.cloned().map(Box::new),
             trailers: None,
             listener,
             has_body,
@@ -187,12 +187,13 @@ impl Upload {
     fn finish(&mut self, front: &mut impl Front, back: &mut Back) -> Result<(), Fault> {
         if let Some(trailers) = front.body_trailers() {
             let none = HeaderMap::new();
-            let checked = trailers::check(self.declared.as_ref().unwrap_or(&none), &trailers, self.listener.trailers());
+            let checked =
+                trailers::check(self.declared.as_deref().unwrap_or(&none), &trailers, self.listener.trailers());
             checked.map_err(|refusal| Fault::Front(FrontFault::Trailers(refusal)))?;
             // Another attempt needs them, too.
-            self.trailers = Some(trailers);
+            self.trailers = Some(Box::new(trailers));
         }
-        back.finish(self.trailers.as_ref());
+        back.finish(self.trailers.as_deref());
         self.state = State::Flushing;
         Ok(())
     }

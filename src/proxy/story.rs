@@ -229,6 +229,11 @@ impl Story {
         }
     }
 
+    /// When its head was there.
+    pub fn arrived(&self) -> Moment {
+        self.began + self.phases.head
+    }
+
     /// How long it took, were it over now.
     pub fn took(&self, now: Moment) -> Duration {
         now.since(self.began)

@@ -43,6 +43,9 @@ const OURS: [HeaderName; 10] = [
 /// An identifier of others is kept up to this length: it goes into every log line.
 const REQUEST_ID_LEN_MAX: usize = 128;
 
+/// Fields that are added to a request, with those of its body and its kind.
+const ADDED_MAX: usize = 8;
+
 /// The hop a request came over.
 #[derive(Debug, Clone, Copy)]
 pub struct Hop<'a> {
@@ -96,7 +99,8 @@ fn address(address: IpAddr) -> HeaderValue {
 /// Sets what the backend is told; `words` are those of the hop's connection.
 pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, words: &Words) {
     // Names that begin otherwise are none of these; most requests have none at all.
-    if !hop.is_trusted && headers.keys().any(|name| name.as_str().starts_with(['x', 'f'])) {
+    let may_be_ours = |name: &HeaderName| name.as_str().starts_with(['x', 'f']) && *name != X_REQUEST_ID;
+    if !hop.is_trusted && headers.keys().any(may_be_ours) {
         OURS.iter().for_each(|name| _ = headers.remove(name));
         drop_lookalikes(headers);
     }
@@ -178,6 +182,8 @@ pub fn request_id(headers: &mut HeaderMap, is_trusted: bool, draw: u64) -> Heade
     let mut made = HeaderValue::from_bytes(&digits(draw)).expect("digits may stand in a header");
     // Over HTTP/2 it would push what comes again out of the table of headers, and never come again itself.
     made.set_sensitive(true);
+    // The first of those that are added: a map that comes from HTTP/2 has no room for them, and would grow twice.
+    headers.reserve(ADDED_MAX);
     headers.insert(X_REQUEST_ID, made.clone());
     made
 }

@@ -43,9 +43,15 @@ pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<It
 /// Takes them out of a head that goes to the next hop. Allocates only when `Connection` names something.
 /// Whether there were any.
 pub fn strip(headers: &mut HeaderMap) -> bool {
-    // To look at the names once is cheaper than to look for eight that are hardly ever there.
-    if !headers.keys().any(is_hop_by_hop) {
-        return false;
+    // To look at the names once is cheaper than to look for eight that are hardly ever there. Every call of gRPC has the one that
+    // stays as it is.
+    let (mut has_any, mut has_others) = (false, false);
+    for (name, value) in headers.iter().filter(|(name, _)| is_hop_by_hop(name)) {
+        has_others |= has_any || *name != header::TE || value.as_bytes() != b"trailers";
+        has_any = true;
+    }
+    if !has_others {
+        return has_any;
     }
     let named: Vec<HeaderName> = connection_tokens(headers)
         .filter_map(|token| HeaderName::from_bytes(token).ok())
@@ -109,6 +115,8 @@ mod tests {
     fn trailers_are_the_exception() {
         assert_eq!(stripped(&[("te", "gzip;q=0.5, Trailers"), ("connection", "TE")]), ["te: trailers"]);
         assert_eq!(stripped(&[("te", "gzip")]), [""; 0]);
+        assert_eq!(stripped(&[("te", "trailers"), ("accept", "*/*")]), ["accept: */*", "te: trailers"]);
+        assert_eq!(stripped(&[("te", "trailers"), ("te", "trailers")]), ["te: trailers"]);
     }
 
     #[test]

@@ -163,7 +163,8 @@ fn connection(head: &Parsed<'_>) -> Result<(), Refusal> {
         HeaderName::from_static("proxy-connection"),
     ];
     if is_h2(head) {
-        let has_one = OF_HTTP_1.iter().any(|name| head.headers.contains_key(name));
+        let is_one = |name: &HeaderName| matches!(name.as_str().len(), 7 | 10 | 16) && OF_HTTP_1.contains(name);
+        let has_one = head.headers.keys().any(is_one);
         return if has_one { Err(Refusal::ConnectionInH2) } else { Ok(()) };
     }
     if connection_tokens(head.headers).any(is_end_to_end) { Err(Refusal::ConnectionNames) } else { Ok(()) }

@@ -173,7 +173,7 @@ pub fn request(outgoing: &Outgoing, scheme: &str) -> Option<Request<()>> {
         request.extensions_mut().insert(Protocol::from(protocol.as_str()));
         request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
     }
-    if let Extent::Length(length) = outgoing.extent {
+    if let Extent::Length(length) = outgoing.sent_extent() {
         request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     } else {
         request.headers_mut().remove(header::CONTENT_LENGTH);

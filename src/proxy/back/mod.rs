@@ -184,14 +184,6 @@ impl Back {
         each!(self, back => back.has_written())
     }
 
-    /// Whether the connection had served others before.
-    pub fn is_reused(&self) -> bool {
-        match self {
-            Back::H1(back) => back.is_reused,
-            Back::H2(_) => false,
-        }
-    }
-
     /// Whether the connection had served others before, and nothing came back for this one: it was closed while it was idle, as
     /// far as anybody can tell.
     pub fn was_stale(&self) -> bool {

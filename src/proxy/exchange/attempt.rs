@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::rc::Rc;
+use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -49,22 +50,27 @@ impl Request<'_> {
     ) -> Result<(Back, Answer, Moment), Failed> {
         let (mut is_fresh, mut connected) = (false, attempt.began);
         loop {
-            let reused = if is_fresh { None } else { self.reuse(&attempt.in_flight.endpoint, outgoing) };
+            let endpoint = &attempt.in_flight.endpoint;
+            let reused = match is_fresh {
+                true => None,
+                false => std::future::poll_fn(|cx| Poll::Ready(self.reuse(endpoint, outgoing, cx))).await,
+            };
             let mut back = match reused {
-                Some(back) => back,
+                Some(back) => {
+                    let back = back.map_err(|fault| Failed { fault, has_begun: false })?;
+                    story.connected(Duration::ZERO);
+                    back
+                }
                 None => {
                     let connecting = connected;
                     // On the heap: handshakes are large, and most requests need none.
-                    let opened = Box::pin(self.open(&attempt.in_flight.endpoint, outgoing, front)).await;
+                    let opened = Box::pin(self.open(endpoint, outgoing, front)).await;
                     connected = self.core.now();
                     let back = opened.map_err(|fault| Failed { fault, has_begun: false })?;
                     story.connected(connected.since(connecting));
                     back
                 }
             };
-            if back.is_reused() {
-                story.connected(Duration::ZERO);
-            }
             let answer =
                 std::future::poll_fn(|cx| relay::poll_head(upload, front, &mut back, self.deadline, patience, cx))
                     .await;
@@ -90,14 +96,19 @@ impl Request<'_> {
         }
     }
 
-    /// A connection that waits for a request, with the request's head laid on it. One that speaks for one client is not used for
-    /// another.
-    fn reuse(&self, endpoint: &Endpoint, outgoing: &Outgoing) -> Option<Back> {
-        if endpoint.speaks_h2.get() == Some(true) || self.client.door.front.listener.proxy_protocol_to.is_some() {
+    /// A connection that waits for a request, or one that carries many and has room, with the request's head laid on it. One that
+    /// speaks for one client is not used for another.
+    fn reuse(&self, endpoint: &Endpoint, outgoing: &Outgoing, cx: &mut Context<'_>) -> Option<Result<Back, Fault>> {
+        if self.client.door.front.listener.proxy_protocol_to.is_some() {
             return None;
         }
+        if endpoint.speaks_h2.get() == Some(true) {
+            let (mut sender, open) = endpoint.connections.with_room()?;
+            let is_ready = matches!(sender.poll_ready(cx), Poll::Ready(Ok(())));
+            return is_ready.then(|| lay_on_stream(endpoint, (sender, open), outgoing));
+        }
         let stream = endpoint.take_idle()?;
-        Some(Back::H1(Box::new(H1Back::begin(stream, true, outgoing, &self.core.buffers))))
+        Some(Ok(Back::H1(Box::new(H1Back::begin(stream, true, outgoing, &self.core.buffers)))))
     }
 
     /// A new connection with the request's head laid on it, or a stream of one that carries many.
@@ -124,14 +135,9 @@ impl Request<'_> {
         outgoing: &Outgoing,
         front: &mut F,
     ) -> Result<Back, Fault> {
-        let scheme = if endpoint.way.tls.is_some() { "https" } else { "http" };
-        let request = h2::request(outgoing, scheme).ok_or(Fault::Front(FrontFault::Unsendable))?;
-        let has_ended = outgoing.extent == Extent::None && outgoing.upgrade.is_none();
         let ready = self.unless(front, std::future::poll_fn(|cx| sender.poll_ready(cx))).await?;
         ready.map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
-        let (response, stream) =
-            sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
-        Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, outgoing, open))))
+        lay_on_stream(endpoint, (sender, open), outgoing)
     }
 
     /// What comes of it, unless the client goes or the deadline passes.
@@ -148,6 +154,20 @@ impl Request<'_> {
         })
         .await
     }
+}
+
+/// Opens a stream on a connection that is ready for one.
+fn lay_on_stream(
+    endpoint: &Endpoint,
+    (mut sender, open): (SendRequest<Bytes>, Rc<Streams>),
+    outgoing: &Outgoing,
+) -> Result<Back, Fault> {
+    let scheme = if endpoint.way.tls.is_some() { "https" } else { "http" };
+    let request = h2::request(outgoing, scheme).ok_or(Fault::Front(FrontFault::Unsendable))?;
+    let has_ended = outgoing.extent == Extent::None && outgoing.upgrade.is_none();
+    let (response, stream) =
+        sender.send_request(request, has_ended).map_err(|error| Fault::Back(BackFault::of_h2(error)))?;
+    Ok(Back::H2(Box::new(H2Back::new(response, stream, has_ended, outgoing, open))))
 }
 
 /// An attempt without a response.

@@ -8,7 +8,6 @@ use http::HeaderValue;
 use http::StatusCode;
 use http::header;
 
-use crate::proxy::asked::is_grpc;
 use crate::proxy::back::Answer;
 use crate::proxy::back::Back;
 use crate::proxy::back::BackFault;
@@ -18,6 +17,7 @@ use crate::proxy::exchange::Attempt;
 use crate::proxy::exchange::Request;
 use crate::proxy::exchange::judge::Judged;
 use crate::proxy::front::Front;
+use crate::proxy::front::FrontFault;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::relay;
 use crate::proxy::relay::Download;
@@ -36,16 +36,29 @@ use crate::route::upgrade::switched;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How a response came to its end.
-enum Ended {
+pub(super) enum Ended {
     /// It was whole.
     Itself,
     /// Of a tunnel: its endpoint was taken out, and its time was up.
     ByUs,
 }
 
+/// A response on its way.
+pub(super) struct Delivery {
+    back: Back,
+    patience: Duration,
+    /// Of a connection that goes on as something else.
+    tunnel: Option<Tunnel>,
+    goes_raw: bool,
+    /// Its head was to the endpoint's credit.
+    is_creditable: bool,
+    /// The client could not be told its head.
+    fault: Option<FrontFault>,
+}
+
 impl Request<'_> {
-    /// The endpoint's response, to the client.
-    pub(super) async fn deliver<F: Front>(
+    /// The head of the endpoint's response, to the client; or what the client is told instead.
+    pub(super) fn deliver<F: Front>(
         &self,
         attempt: &Attempt<'_>,
         outgoing: &Outgoing,
@@ -53,25 +66,25 @@ impl Request<'_> {
         upload: &mut Upload,
         front: &mut F,
         story: &mut Story,
-    ) -> Option<Reply> {
+    ) -> Result<Delivery, Reply> {
         let asked = outgoing.upgrade.as_deref().map_or(Upgrade::None, Upgrade::To);
         let goes_raw = match switched(asked, answer.status, &answer.headers) {
             // A 200 would be the yes that the endpoint did not give (RFC 8441 section 5).
             Switch::Stays if outgoing.is_extended_connect && answer.status.is_success() => {
                 story.upstream_failed(attempt.pool, &BackFault::Malformed);
-                return Some(Reply::of(StatusCode::BAD_GATEWAY));
+                return Err(Reply::of(StatusCode::BAD_GATEWAY));
             }
             Switch::Stays => false,
             Switch::Agreed if is_answered(outgoing, &back, &mut answer) => true,
             Switch::Agreed | Switch::Wrong => {
                 self.failed(attempt, &BackFault::Malformed);
                 story.upstream_failed(attempt.pool, &BackFault::Malformed);
-                return Some(Reply::of(StatusCode::BAD_GATEWAY));
+                return Err(Reply::of(StatusCode::BAD_GATEWAY));
             }
         };
         self.edit(attempt, &mut answer, goes_raw);
         let timeouts = self.client.door.front.http().timeouts;
-        let is_long = goes_raw || is_grpc(&outgoing.headers);
+        let is_long = goes_raw || outgoing.is_grpc;
         let patience = if is_long { timeouts.upgraded_idle } else { timeouts.body };
         self.deadline.within(patience);
         upload.is_final();
@@ -90,10 +103,20 @@ impl Request<'_> {
             self.passed(attempt);
         }
         let tunnel = goes_raw.then(|| self.tunnel(attempt));
-        let relayed = match front.begin(status, headers, extent, goes_raw) {
-            Err(fault) => Err(Fault::Front(fault)),
-            Ok(()) => self.relay(&mut back, upload, front, patience, tunnel.as_ref()).await,
-        };
+        let fault = front.begin(status, headers, extent, goes_raw).err();
+        Ok(Delivery { back, patience, tunnel, goes_raw, is_creditable, fault })
+    }
+
+    /// It was delivered, or broke off.
+    pub(super) fn delivered<F: Front>(
+        &self,
+        attempt: &Attempt<'_>,
+        Delivery { back, goes_raw, is_creditable, .. }: Delivery,
+        relayed: Result<Ended, Fault>,
+        upload: &Upload,
+        front: &mut F,
+        story: &mut Story,
+    ) {
         story.came(upload.bytes());
         match relayed {
             Ok(Ended::ByUs) => story.stopped(),
@@ -116,7 +139,6 @@ impl Request<'_> {
                 front.abort();
             }
         }
-        None
     }
 
     /// Among those of its endpoint.
@@ -125,18 +147,21 @@ impl Request<'_> {
         attempt.in_flight.endpoint.tunnels.enter(self.core.deadlines.another(), time)
     }
 
-    async fn relay<F: Front>(
+    /// Both bodies, to their ends.
+    pub(super) async fn relay<F: Front>(
         &self,
-        back: &mut Back,
+        delivery: &mut Delivery,
         upload: &mut Upload,
         front: &mut F,
-        patience: Duration,
-        tunnel: Option<&Tunnel>,
     ) -> Result<Ended, Fault> {
+        if let Some(fault) = delivery.fault.take() {
+            return Err(Fault::Front(fault));
+        }
+        let Delivery { back, patience, tunnel, .. } = delivery;
         let mut download = Download::default();
         let mut is_over = false;
         let both = |cx: &mut Context<'_>| {
-            if !is_over && tunnel.is_some_and(|tunnel| tunnel.poll_over(cx).is_ready()) {
+            if !is_over && tunnel.as_ref().is_some_and(|tunnel| tunnel.poll_over(cx).is_ready()) {
                 is_over = true;
                 front.finish(None);
                 self.deadline.within(LAST_WORDS);
@@ -144,7 +169,7 @@ impl Request<'_> {
             if !is_over {
                 let goes_raw = tunnel.is_some();
                 let both = (&mut *upload, &mut download);
-                let ended = relay::poll_bodies(both, front, back, self.deadline, patience, goes_raw, cx);
+                let ended = relay::poll_bodies(both, front, back, self.deadline, *patience, goes_raw, cx);
                 return ended.map_ok(|()| Ended::Itself);
             }
             match front.poll_flush(cx) {

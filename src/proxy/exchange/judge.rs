@@ -2,6 +2,7 @@
 //!
 //! What a client does is never told: only what the endpoint answered, and that it did not.
 
+use http::HeaderName;
 use http::HeaderValue;
 
 use crate::balance::breaker::Outcome;
@@ -11,6 +12,9 @@ use crate::proxy::back::Answer;
 use crate::proxy::back::BackFault;
 use crate::proxy::exchange::Attempt;
 use crate::proxy::exchange::Request;
+
+/// In the head when a call fails at once. Not looked for as text: that would be read as a name for each response.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 impl Request<'_> {
     /// The endpoint answered: was it well so far? Its body may still break off, so [`Request::passed`] comes at its end.
@@ -63,9 +67,9 @@ pub(super) enum Judged {
     Rests,
 }
 
-/// Whether a response is to the endpoint's credit. Of gRPC the status is in the head when a call fails at once.
+/// Whether a response is to the endpoint's credit.
 fn outcome_of(answer: &Answer) -> Outcome {
-    let grpc = || answer.headers.get("grpc-status").map(HeaderValue::as_bytes);
+    let grpc = || answer.headers.get(GRPC_STATUS).map(HeaderValue::as_bytes);
     match answer.status.as_u16() {
         429 => Outcome::PushedBack,
         501 | 505 => Outcome::Passed,

@@ -26,7 +26,8 @@ const TRAILER_FIELDS_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub struct Chunked {
     state: State,
-    trailers: Option<HeaderMap>,
+    /// Hardly ever there.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Chunked {
 
     /// The fields after the last chunk.
     pub fn trailers(&mut self) -> Option<HeaderMap> {
-        self.trailers.take()
+        self.trailers.take().map(|trailers| *trailers)
     }
 
     /// Takes out what belongs to the body.
@@ -115,7 +116,7 @@ impl Chunked {
         if has_bare_line_feed(&inbox[..end]) {
             return Err(BadBody::Trailers);
         }
-        self.trailers = Some(fields(inbox.split_to(end).freeze())?);
+        self.trailers = Some(Box::new(fields(inbox.split_to(end).freeze())?));
         Ok(true)
     }
 }
