@@ -61,6 +61,7 @@ fn model() -> Model {
             label: name.into(),
             location: Some(Location { lat, lon }),
             capacity: None,
+            requests_max: None,
         });
         for host in 1..=2 {
             for address in [format!("192.0.{at}.{host}"), format!("2001:db8:{at}::{host}")] {
@@ -83,6 +84,7 @@ fn model() -> Model {
             fallback: None,
             endpoints: first..first + 4,
             upstream: Default::default(),
+            load: None,
         });
         members.push(Member { pool, weight: 1, bias: 0 });
         rules.push(rule(&[name], pool));

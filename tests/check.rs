@@ -62,7 +62,7 @@ fn a_whole_configuration_means_what_it_says() {
     assert_eq!(rules.len(), 4);
     assert!(rules[3].is_catch_all());
     assert_eq!(rules[1].members.iter().map(|m| m.weight).collect::<Vec<_>>(), [95, 5]);
-    assert_eq!(rules[1].place.as_ref().unwrap().to_string(), "rhumb.toml:75:3");
+    assert_eq!(rules[1].place.as_ref().unwrap().to_string(), "rhumb.toml:78:3");
     let Policy::Geoproximity(members) = &model.vips[1].policy else { panic!() };
     assert_eq!(members[1].bias, 20);
     assert_eq!(problems(WHOLE), Vec::<String>::new());

@@ -38,7 +38,13 @@ fn model() -> Model {
     let mut model = Model { geo: settings(), ..Model::default() };
     for (at, (name, (lat, lon))) in CONTINENTS.iter().zip(places).enumerate() {
         let location = Some(Location { lat, lon });
-        model.regions.push(Region { name: name.to_string(), label: name.to_string(), location, capacity: None });
+        model.regions.push(Region {
+            name: name.to_string(),
+            label: name.to_string(),
+            location,
+            capacity: None,
+            requests_max: None,
+        });
         for address in [format!("192.0.2.{at}"), format!("2001:db8::{at}")] {
             let pool = PoolId::from(at);
             model.endpoints.push(Endpoint {
@@ -59,6 +65,7 @@ fn model() -> Model {
             fallback: None,
             endpoints: first..first + 2,
             upstream: Default::default(),
+            load: None,
         });
     }
     let members: Vec<Member> = (0..CONTINENTS.len()).map(|at| member(at, 1)).collect();

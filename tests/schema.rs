@@ -43,7 +43,10 @@ const LISTENERS: [&str; 5] = ["name", "region", "bind", "protocol", "routes"];
 /// And what a route in it lacks.
 const ROUTES: [&str; 5] = ["name", "region", "bind", "protocol", "pool"];
 
-const OBJECTS: [Object; 32] = [
+/// A pool to which only its load is lacking.
+const LOADED: &str = "[pool.p]\nregion = \"r\"\nendpoints = [{ address = \"192.0.2.1\" }]\n[pool.p.load]";
+
+const OBJECTS: [Object; 33] = [
     object("server", "[server]", "", &[]),
     object("geo", "[geo]", "", &[]),
     object("network", "[[geo.network]]", "name = \"n\"\ncidr = [\"10.0.0.0/8\"]", &[]),
@@ -63,6 +66,7 @@ const OBJECTS: [Object; 32] = [
     object("proxy", "[proxy]", "", &[]),
     object("access_log", "[access_log]", "", &[]),
     object("client_bits", "[pool.p.hash_on]", "", &["region", "endpoints"]),
+    object("load", LOADED, "urls = [\"https://192.0.2.1/v1/headroom\"]", &[]),
     object("upstream_tls", "[pool.p.tls]", "", &["region", "endpoints"]),
     object("listener", "[[listener]]", "routes = [{ pool = \"q\" }]", &[]),
     object("proxy_protocol", "[[listener]]\n[listener.proxy_protocol]", "", &LISTENERS),

@@ -35,7 +35,13 @@ impl World {
 
     fn region(&mut self, name: &str, lat: f64, lon: f64) -> &mut Self {
         let location = Some(Location { lat, lon });
-        self.model.regions.push(Region { name: name.into(), label: name.into(), location, capacity: None });
+        self.model.regions.push(Region {
+            name: name.into(),
+            label: name.into(),
+            location,
+            capacity: None,
+            requests_max: None,
+        });
         self
     }
 
@@ -55,6 +61,7 @@ impl World {
             fallback: None,
             endpoints: first..first + endpoints.len() as u32,
             upstream: Default::default(),
+            load: None,
         });
         id
     }

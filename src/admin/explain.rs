@@ -67,6 +67,7 @@ use crate::steering;
 use crate::steering::Client;
 use crate::steering::Draw;
 use crate::steering::Keying;
+use crate::steering::LoadStep;
 use crate::steering::Obstacle;
 use crate::steering::PoolStep;
 use crate::steering::PoolUse;
@@ -489,6 +490,8 @@ fn pools(world: &World, trace: &Trace) -> Vec<PoolSaid> {
         PoolUse::Dropped(Obstacle::Down) if step.healthy >= step.min_healthy => "taken to be down",
         PoolUse::Dropped(Obstacle::Down) => "down",
         PoolUse::Dropped(Obstacle::Withdrawn) => "taken out by an operator",
+        PoolUse::Used(Reason::Shed) => "has room",
+        PoolUse::Dropped(Obstacle::Loaded) => "sends this client elsewhere for its load",
         PoolUse::Dropped(Obstacle::NoAddress) => "no address of this family",
     };
     let said = trace.pools.iter().map(|step| {
@@ -500,12 +503,34 @@ fn pools(world: &World, trace: &Trace) -> Vec<PoolSaid> {
             endpoints: step.endpoints,
             min_healthy: step.min_healthy,
             used: matches!(step.used, PoolUse::Used(_)),
-            because: because(step).to_owned(),
+            because: match load_words(model, trace, step) {
+                Some(load) if step.used == PoolUse::Dropped(Obstacle::Loaded) => load,
+                Some(load) => format!("{}; {load}", because(step)),
+                None => because(step).to_owned(),
+            },
             ejected: ejected(world, step.pool),
             blocked: blocked(world, step.pool),
         }
     });
     said.collect()
+}
+
+/// What a pool's load means for the client, where it sends some elsewhere: `sheds 34% of its clients (load 0.83, low 0.70,
+/// high 0.90): this one goes elsewhere`.
+fn load_words(model: &Model, trace: &Trace, step: &PoolStep) -> Option<String> {
+    let LoadStep { load, goes, .. } = trace.loads.iter().find(|load| load.pool == step.pool)?;
+    let feedback = model.pool(step.pool).load.as_ref()?;
+    let becomes = match (goes, trace.nobody_has_room) {
+        (false, _) => "this one stays",
+        (true, false) => "this one goes elsewhere",
+        (true, true) => "this one would go elsewhere, but nobody has room",
+    };
+    let known = load.percent.map_or("unknown".to_owned(), |percent| format!("{:.2}", f64::from(percent) / 100.0));
+    let (low, high) = (feedback.low(), feedback.high());
+    Some(format!(
+        "sheds {:.0}% of its clients (load {known}, low {low:.2}, high {high:.2}): {becomes}",
+        load.share() * 100.0
+    ))
 }
 
 /// Why is not in a world: whoever has the ledger tells ([`tell_why_ejected`]).

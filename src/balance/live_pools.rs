@@ -206,6 +206,7 @@ mod tests {
                 fallback: None,
                 endpoints: first..first + u32::from(*count),
                 upstream: Default::default(),
+                load: None,
             });
         }
         model

@@ -232,8 +232,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn regions() -> Vec<Region> {
-        let region =
-            |name: &str| Region { name: name.to_owned(), label: name.to_owned(), location: None, capacity: None };
+        let region = |name: &str| Region {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            location: None,
+            capacity: None,
+            requests_max: None,
+        };
         vec![region("eu-west"), region("us-east")]
     }
 

@@ -21,6 +21,7 @@ use crate::health::target::{Job, Target, TargetId, targets};
 use crate::model::{EndpointId, Model, Moment, Pool, PoolId};
 
 mod ejecting;
+mod loading;
 mod ordering;
 mod suspecting;
 
@@ -93,6 +94,8 @@ pub struct Ledger {
     spared: BTreeSet<PoolId>,
     /// The pools of which each VIP needs one.
     needed: OnceLock<Arc<NeededPools>>,
+    /// What is read of the load of pools.
+    loads: loading::Loads,
 }
 
 impl Ledger {
@@ -105,6 +108,7 @@ impl Ledger {
         let mut ledger = Ledger {
             ttl_max: ttl_max(&model),
             suspicions: Suspicions::new(&model),
+            loads: loading::Loads::of(&model, None, now),
             known_pools: vec![false; model.pools.len()],
             found_down: 0,
             model,
@@ -188,6 +192,7 @@ impl Ledger {
         let table = HealthTable::new(&self.model, &self.standings, now);
         let table = std::mem::replace(&mut self.table, table);
         self.take_risen_over(&old, &table);
+        self.take_loads_over(&old, now);
         self.take_ejections_over(now);
         let known = old.pools.iter().map(|pool| pool.name.as_str()).zip(std::mem::take(&mut self.known_pools));
         self.know_pools(&known.filter(|(_, known)| *known).collect());

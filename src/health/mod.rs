@@ -12,6 +12,7 @@ pub mod orders;
 pub mod needed;
 pub mod fronts;
 pub mod belief;
+pub mod shedding;
 pub mod standings;
 pub mod table;
 pub mod target;

@@ -336,9 +336,16 @@ mod tests {
             fallback: None,
             endpoints,
             upstream: Arc::default(),
+            load: None,
         };
         Model {
-            regions: vec![Region { name: "eu-west".into(), label: String::new(), location: None, capacity: None }],
+            regions: vec![Region {
+                name: "eu-west".into(),
+                label: String::new(),
+                location: None,
+                capacity: None,
+                requests_max: None,
+            }],
             pools: vec![pool("eu-web", 0..3), pool("eu-app", 3..6)],
             endpoints: vec![
                 endpoint(0, "192.0.2.10", None),

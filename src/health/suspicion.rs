@@ -301,7 +301,8 @@ mod tests {
 
     /// So many checks in each region, all of them up, heard at second 0.
     fn well(regions: &[u64]) -> Suspicions {
-        let region = Region { name: String::new(), label: String::new(), location: None, capacity: None };
+        let region =
+            Region { name: String::new(), label: String::new(), location: None, capacity: None, requests_max: None };
         let model = Model { regions: vec![region; regions.len()], ..Model::default() };
         let mut all = Suspicions::new(&model);
         let targets = regions.iter().enumerate().flat_map(|(region, count)| {

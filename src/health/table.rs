@@ -10,6 +10,7 @@
 
 mod blocked;
 mod ejected;
+mod loaded;
 mod risen;
 mod what_if;
 
@@ -23,6 +24,7 @@ use crate::health::target::check_of;
 use crate::model::{Endpoint, EndpointId, Model, Moment, PoolId, RegionId};
 
 pub use blocked::{FrontHealth, Settled};
+pub use loaded::PoolLoad;
 
 use blocked::Known;
 
@@ -111,6 +113,10 @@ pub struct HealthTable {
     fronts: Arc<Fronts>,
     /// What those can do, by their ids.
     fronts_now: Vec<FrontHealth>,
+    /// What is known of the load of pools, by id: of those where it is read.
+    loads: Vec<(PoolId, PoolLoad)>,
+    /// Whether any of them sends clients elsewhere.
+    sheds: bool,
 }
 
 const UP: EndpointHealth =
@@ -125,10 +131,10 @@ impl HealthTable {
         let weights = endpoints.clone().filter_map(|id| Some((id, standings.endpoints[id.index()].weight?))).collect();
         let endpoints = endpoints.map(|id| endpoint_health(model, standings, id, false, now)).collect();
         let pools = Vec::with_capacity(model.pools.len());
-        let fronts = Arc::new(Fronts::of(model));
-        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
-        let (risen, withdrawn) = (Vec::new(), Vec::new());
-        let mut table = HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now };
+        let (fronts, fronts_now) = fronts(model);
+        let (risen, withdrawn, loads) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table =
+            HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now, loads, sheds: false };
         (0..model.regions.len()).map(RegionId::from).for_each(|id| table.refresh_region(standings, id));
         let mut scratch = Vec::new();
         for id in (0..model.pools.len()).map(PoolId::from) {
@@ -150,9 +156,9 @@ impl HealthTable {
             holds_for: HOLDS_FOREVER,
         });
         let endpoints = vec![UP; model.endpoints.len()];
-        let (pools, withdrawn, fronts) = (pools.collect(), Vec::new(), Arc::new(Fronts::of(model)));
-        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
-        HealthTable { endpoints, pools, weights: Vec::new(), risen: Vec::new(), withdrawn, fronts, fronts_now }
+        let (pools, (fronts, fronts_now)) = (pools.collect(), fronts(model));
+        let (weights, risen, withdrawn, loads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now, loads, sheds: false }
     }
 
     /// The same table with these endpoints and pools down: what-if.
@@ -340,6 +346,13 @@ impl HealthTable {
         let at = self.weights.partition_point(|(id, _)| id.0 < members.start);
         self.weights.get(at).is_some_and(|(id, _)| id.0 < members.end)
     }
+}
+
+/// Endpoints that are listeners of a model, all of which serve so far.
+fn fronts(model: &Model) -> (Arc<Fronts>, Vec<FrontHealth>) {
+    let fronts = Arc::new(Fronts::of(model));
+    let now = vec![FrontHealth::SERVES; fronts.all().count()];
+    (fronts, now)
 }
 
 /// The endpoints of a pool with a weight, or those without.

@@ -20,6 +20,7 @@ use crate::model::ClientSubnet;
 use crate::model::FamilyRule;
 use crate::model::GeoSettings;
 use crate::model::HealthCheck;
+use crate::model::LoadFeedback;
 use crate::model::Location;
 use crate::model::Member;
 use crate::model::Model;
@@ -153,6 +154,7 @@ pub fn region(region: &Region) -> Vec<Fact> {
         fact("label", &region.label),
         fact("location", spot(region.location)),
         fact("capacity", or_none(region.capacity)),
+        fact("max_requests", or_none(region.requests_max)),
     ]
 }
 
@@ -238,6 +240,7 @@ pub fn pool(model: &Model, id: PoolId, pool: &Pool) -> Vec<Fact> {
         fact("min_healthy", pool.min_healthy),
         fact("fallback", or_none(pool.fallback.map(|fallback| &model.pool(fallback).name))),
     ];
+    facts.extend(pool.load.iter().flat_map(|load| self::load(load)));
     facts.extend(proxy_facts::upstream(&pool.upstream));
     facts.extend(member_names(model, id).map(|(id, name)| {
         let endpoint = model.endpoint(id);
@@ -245,6 +248,26 @@ pub fn pool(model: &Model, id: PoolId, pool: &Pool) -> Vec<Fact> {
         let backup = if endpoint.backup { ", backup" } else { "" };
         listed(format!("endpoint {name}"), format!("weight {}{port}{backup}", endpoint.weight))
     }));
+    facts
+}
+
+/// `load` of a `[pool.*]`.
+fn load(load: &LoadFeedback) -> Vec<Fact> {
+    let urls = if load.urls.is_empty() { "this process".to_owned() } else { all(&load.urls) };
+    let mut facts = vec![
+        fact("load.urls", urls),
+        fact("load.of", &load.of),
+        fact("load.low", format!("{}%", load.low_percent)),
+        fact("load.high", format!("{}%", load.high_percent)),
+        fact("load.interval", time(load.interval)),
+    ];
+    if !load.urls.is_empty() {
+        facts.extend([
+            fact("load.token_file", or_none(load.token_file.as_deref().map(path))),
+            fact("load.verify", load.verify),
+            fact("load.ca_file", or_none(load.ca_file.as_deref().map(path))),
+        ]);
+    }
     facts
 }
 

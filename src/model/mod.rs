@@ -8,6 +8,7 @@ mod geo_code;
 mod health_check;
 mod ids;
 mod listener;
+mod load_feedback;
 mod location;
 mod moment;
 mod pool;
@@ -26,6 +27,7 @@ pub use listener::{
     EncodedSlash, FlowTimeouts, Forward, Http, HttpTimeouts, Limits, Listener, Passthrough, PathRules, Protocol,
     ProxyProtocol, ProxySettings, StickySecrets, Underscores,
 };
+pub use load_feedback::{LoadFeedback, LoadOf};
 pub use location::Location;
 pub use moment::Moment;
 pub use pool::{Balance, Endpoint, Pool, Region, WEIGHT_MAX};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{CheckId, Location, PoolId, RegionId, Upstream};
+use super::{CheckId, LoadFeedback, Location, PoolId, RegionId, Upstream};
 
 /// The largest weight: shares are proportions, and nobody needs finer ones.
 pub const WEIGHT_MAX: u32 = 65_535;
@@ -21,6 +21,8 @@ pub struct Region {
     /// How much it bears, in the unit in which demand is told (queries a second, users); `simulate` alone reads it. Nothing
     /// is shed by it.
     pub capacity: Option<u64>,
+    /// How many requests in hand it bears, whatever its pools and listeners bear; what it publishes as headroom goes by it.
+    pub requests_max: Option<u64>,
 }
 
 /// Endpoints of one region that serve the same thing.
@@ -42,6 +44,8 @@ pub struct Pool {
     pub endpoints: Range<u32>,
     /// How a proxy treats it; shared, since most pools leave all of it at the defaults.
     pub upstream: Arc<Upstream>,
+    /// From which load on its clients are sent elsewhere; none are when absent.
+    pub load: Option<Arc<LoadFeedback>>,
 }
 
 /// How the endpoints of a pool are chosen. DNS sees no connections, so `least_conn` and `p2c` never reach a VIP's pool.

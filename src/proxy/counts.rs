@@ -260,6 +260,7 @@ pub(crate) mod samples {
             fallback,
             endpoints: endpoint..endpoint + 1,
             upstream: Arc::default(),
+            load: None,
         }
     }
 
@@ -300,7 +301,13 @@ pub(crate) mod samples {
             backup: false,
         };
         Model {
-            regions: vec![Region { name: "here".into(), label: "Here".into(), location: None, capacity: None }],
+            regions: vec![Region {
+                name: "here".into(),
+                label: "Here".into(),
+                location: None,
+                capacity: None,
+                requests_max: None,
+            }],
             pools: vec![pool("eu", 0, Some(PoolId(1))), pool("us", 1, None)],
             endpoints: vec![endpoint(0, "192.0.2.10"), endpoint(1, "198.51.100.10")],
             listeners: listeners.iter().map(|name| listener(name)).collect(),

@@ -214,6 +214,10 @@ impl Keeper {
                     let step = self.ledger.readmitted(&endpoint, at, self.clock.now());
                     flipped |= self.note(&step);
                 }
+                Event::Loaded { pool, source, found } => {
+                    let step = self.ledger.loaded(&pool, source, found, self.clock.now());
+                    flipped |= self.note(&step);
+                }
                 Event::Reloaded { snapshot, reply } => {
                     self.reload(snapshot);
                     flipped = false;

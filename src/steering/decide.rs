@@ -5,9 +5,11 @@
 //! most often it is the probes that are wrong.
 
 use crate::balance::key::ClientKey;
+use crate::balance::key::next_draw;
 use crate::balance::rendezvous::score;
 use crate::geo::latency::LatencyTable;
 use crate::geo::place::Place;
+use crate::health::shedding::WHOLE;
 use crate::health::table::HealthTable;
 use crate::health::table::PoolHealth;
 use crate::model::ANSWERS_MAX;
@@ -18,6 +20,8 @@ use crate::model::PoolId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
 use crate::steering::client::Client;
+use crate::steering::detour::LINE;
+use crate::steering::detour::Stretch;
 use crate::steering::pick::Allowed;
 use crate::steering::pick::Keying;
 use crate::steering::pick::Keys;
@@ -64,12 +68,14 @@ pub enum Reason {
     Nearest,
     /// No pool is left: as `when_all_down` says.
     AllDown,
+    /// A pool before it is up, but so loaded that it sends this client elsewhere.
+    Shed,
 }
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Reason; 5] =
-        [Reason::Preferred, Reason::NextRanked, Reason::Fallback, Reason::Nearest, Reason::AllDown];
+    pub const ALL: [Reason; 6] =
+        [Reason::Preferred, Reason::NextRanked, Reason::Fallback, Reason::Nearest, Reason::AllDown, Reason::Shed];
 
     /// As metrics and logs write it.
     pub const fn words(self) -> &'static str {
@@ -79,6 +85,7 @@ impl Reason {
             Reason::Fallback => "fallback",
             Reason::Nearest => "nearest",
             Reason::AllDown => "all_down",
+            Reason::Shed => "shed",
         }
     }
 }
@@ -122,7 +129,9 @@ pub fn decide<T: Tracer>(
     let leaf = plan.leaf(vip_plan, client);
     let ranking = plan.ranking(vip_plan, leaf.class);
     tracer.located(client, leaf.depth);
-    let decision = Walk::new(plan, health, vip_plan, family, client, draw, tracer).decision(ranking, leaf.depth);
+    let stretch = plan.stretch(vip_plan, leaf.class);
+    let decision =
+        Walk::new(plan, health, vip_plan, family, client, draw, tracer).decision(ranking, stretch, leaf.depth);
     tracer.settled(&decision);
     decision
 }
@@ -144,7 +153,8 @@ pub fn decide_at<T: Tracer>(
     let ranking = rank::ranking_of(plan.model(), plan.model().vip(vip), latency, 0, place);
     tracer.placed(place);
     let vip_plan = &plan.vips[vip.index()];
-    let decision = Walk::new(plan, health, vip_plan, family, &client, draw, tracer).decision(&ranking, 0);
+    let decision =
+        Walk::new(plan, health, vip_plan, family, &client, draw, tracer).decision(&ranking, Stretch::ANYWHERE, 0);
     tracer.settled(&decision);
     decision
 }
@@ -166,6 +176,12 @@ struct Walk<'a, T> {
     keyed: bool,
     /// The first pool that is up but has no address of the family asked for (`family = "any-region"`).
     without_family: Option<PoolId>,
+    /// Whether pools that are loaded may send this client elsewhere.
+    shedding: bool,
+    /// Where it stands among those who would be.
+    stretch: Stretch,
+    /// Whether one did.
+    shed: bool,
 }
 
 impl<'a, T: Tracer> Walk<'a, T> {
@@ -179,18 +195,52 @@ impl<'a, T: Tracer> Walk<'a, T> {
         tracer: &'a mut T,
     ) -> Self {
         let (allowed, holds_for, keyed, without_family) = (Allowed::Usable, u32::MAX, false, None);
-        Walk { plan, health, vip, family, client, draw, tracer, allowed, holds_for, keyed, without_family }
+        let (shedding, stretch, shed) = (false, Stretch::ANYWHERE, false);
+        Walk {
+            plan,
+            health,
+            vip,
+            family,
+            client,
+            draw,
+            tracer,
+            allowed,
+            holds_for,
+            keyed,
+            without_family,
+            shedding,
+            stretch,
+            shed,
+        }
     }
 
-    fn decision(mut self, ranking: &Ranking, depth: u8) -> Decision {
+    fn decision(mut self, ranking: &Ranking, stretch: Stretch, depth: u8) -> Decision {
         self.tracer.ranked(ranking);
-        match self.pool(ranking) {
+        let with_room = match self.health.any_sheds() && !self.tracer.ignores_load() {
+            true => self.with_room(ranking, stretch),
+            false => None,
+        };
+        match with_room.or_else(|| self.pool(ranking)) {
             Some((pool, reason)) => self.answer(Some(pool), reason, depth),
             None => match self.without_family {
                 Some(pool) => self.finish(Some(pool), Reason::NextRanked, Verdict::Answer, depth),
                 None => self.all_down(ranking, depth),
             },
         }
+    }
+
+    /// The first pool of a ranking that may serve and does not send this client elsewhere for its load. When all do,
+    /// nobody has room, and it is sent where it would be without any of this.
+    fn with_room(&mut self, ranking: &Ranking, stretch: Stretch) -> Option<(PoolId, Reason)> {
+        (self.shedding, self.stretch) = (true, stretch);
+        let found = self.pool(ranking);
+        self.shedding = false;
+        match (found, self.shed) {
+            (Some((pool, _)), true) => return Some((pool, Reason::Shed)),
+            (None, true) => self.tracer.nobody_has_room(),
+            (_, false) => {}
+        }
+        found
     }
 
     /// The first pool of a ranking that may serve.
@@ -213,12 +263,17 @@ impl<'a, T: Tracer> Walk<'a, T> {
     /// The pool of a group that this client is sent to, and whether it would be if all were up.
     #[inline]
     fn of_group(&mut self, group: &Group) -> Option<(PoolId, bool)> {
+        if self.shedding && group.weighted == 0 {
+            // They serve when every other is gone, not when it is busy.
+            return None;
+        }
         if let [(pool, _)] = group.members[..] {
             return self.may_serve(pool).then_some((pool, true));
         }
         let (weighted, spare) = group.members.split_at(group.weighted);
         match self.drawn(weighted) {
             Some(found) => Some(found),
+            None if self.shedding => None,
             None => self.drawn(spare).map(|(pool, favourite)| (pool, favourite && weighted.is_empty())),
         }
     }
@@ -229,6 +284,7 @@ impl<'a, T: Tracer> Walk<'a, T> {
             return self.may_serve(*pool).then_some((*pool, true));
         }
         let key = self.group_key();
+        let shed_before = self.shed;
         let (mut favourite, mut best) = (None, None);
         for (pool, weight) in members {
             let drawn = score(key, self.plan.pools[pool.index()].identity, *weight);
@@ -248,6 +304,10 @@ impl<'a, T: Tracer> Walk<'a, T> {
         }
         self.keyed = true;
         let (_, pool) = best?;
+        if favourite.is_some_and(|(_, first)| first == pool) {
+            // Those that would send it elsewhere would not have had it.
+            self.shed = shed_before;
+        }
         self.tracer.drawn(members, pool, self.vip.redrawn.then_some(self.vip.ttl));
         Some((pool, favourite.is_some_and(|(_, first)| first == pool)))
     }
@@ -283,10 +343,29 @@ impl<'a, T: Tracer> Walk<'a, T> {
             self.tracer.dropped(pool, Obstacle::NoAddress);
             return false;
         }
+        if self.shedding && self.sheds(pool) {
+            self.shed = true;
+            self.tracer.dropped(pool, Obstacle::Loaded);
+            return false;
+        }
         true
     }
 
     #[inline]
+    /// Whether a pool sends this client elsewhere for its load.
+    fn sheds(&mut self, pool: PoolId) -> bool {
+        let Some(load) = self.health.load(pool).filter(|load| load.sheds > 0) else { return false };
+        let stretch = if self.stretch.pool == pool { self.stretch } else { Stretch::ANYWHERE };
+        let mut keyed = false;
+        let goes = stretch.comes_before(u32::from(load.sheds) * (LINE / u32::from(WHOLE)), || {
+            keyed = true;
+            next_draw(self.client_key().constant() ^ self.plan.pools[pool.index()].identity)
+        });
+        self.keyed |= keyed;
+        self.tracer.loaded(pool, load, goes);
+        goes
+    }
+
     fn obstacle(&self, pool: PoolId, health: PoolHealth) -> Option<Obstacle> {
         let serves = match self.allowed {
             Allowed::Usable => health.usable,

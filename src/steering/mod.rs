@@ -5,6 +5,7 @@
 //! rank     how a policy orders its pools for a place
 //! plan     the model compiled: prefix -> class -> ranking
 //! decide   rank, drop what health says cannot serve, pick: for one client
+//! detour   which clients a loaded pool sends elsewhere first
 //! pick     endpoints within the chosen pool
 //! trace    the same decision, told step by step
 //! safety   which VIPs an order would leave without a healthy pool
@@ -18,6 +19,7 @@
 
 mod client;
 mod decide;
+mod detour;
 mod pick;
 mod plan;
 mod rank;
@@ -35,7 +37,7 @@ pub use rank::{Group, Ranking};
 pub use safety::{Judged, Safety};
 pub use shares::{Shares, shares, shares_at};
 pub use trace::{
-    Condition, DrawStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, Reweighed, RuleStep, Silent, Trace,
-    Tracer, TtlCause, explain, explain_at,
+    Condition, DrawStep, LoadStep, Next, Obstacle, OrderStep, PoolStep, PoolUse, Recorder, Reweighed, RuleStep, Silent,
+    Trace, Tracer, TtlCause, explain, explain_at,
 };
 pub use uses::Uses;

@@ -25,16 +25,20 @@ use crate::model::Vip;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
 use crate::steering::client::Client;
-use crate::steering::rank;
+use crate::steering::detour;
+use crate::steering::detour::Stretch;
 use crate::steering::rank::Ranking;
-use crate::steering::steering_map::Choice;
 use crate::steering::steering_map::Maps;
 use crate::steering::steering_map::SteeringMap;
+use crate::steering::steering_map::ranking_of_choice;
 use crate::steering::uses::Uses;
 
 /// With more steering maps than this nobody knows ahead which of them a query is for; reading in all would cost more than
 /// it spares.
 const MAPS_AHEAD_MAX: usize = 2;
+
+/// Of VIPs whose pools shed nobody.
+const NO_STRETCHES: u32 = u32::MAX;
 
 /// Everything `decide` reads that configuration fixes: VIPs, pools and prefix tables, compiled.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub struct Plan {
     /// The ranking of each class, VIP after VIP.
     classes: Vec<u32>,
     rankings: Vec<Ranking>,
+    /// The stretch of each class, of those VIPs for which load matters, one after the other.
+    stretches: Vec<Stretch>,
     addresses: Vec<IpAddr>,
     uses: Uses,
 }
@@ -69,6 +75,8 @@ pub(super) struct VipPlan {
     map: u32,
     /// Where its classes begin in `Plan::classes`.
     classes: u32,
+    /// Where the stretches of its classes begin in `Plan::stretches`; [`NO_STRETCHES`]: no pool of it sheds.
+    stretches: u32,
     /// Its identity in keys, from its name.
     pub(super) identity: u64,
     pub(super) ttl: u32,
@@ -115,17 +123,25 @@ impl Plan {
         let pools = (0..model.pools.len()).map(|at| pool_plan(&model, PoolId::from(at), &mut members)).collect();
         let mut maps = Maps::new(&model, atlas, latency);
         let mut rankings = Rankings::default();
-        let (mut classes, mut vips) = (Vec::new(), Vec::with_capacity(model.vips.len()));
+        let (mut classes, mut stretches, mut vips) = (Vec::new(), Vec::new(), Vec::with_capacity(model.vips.len()));
         for vip in &model.vips {
             let map = maps.map_of(vip);
-            vips.push(vip_plan(vip, map, classes.len() as u32));
-            let choices = &maps.maps[map as usize].choices;
-            classes.extend(choices.iter().map(|choice| rankings.intern(chosen(&model, vip, choice))));
+            let mut planned = vip_plan(vip, map, classes.len() as u32);
+            let map = &maps.maps[map as usize];
+            classes.extend(map.choices.iter().map(|choice| rankings.intern(ranking_of_choice(&model, vip, choice))));
+            if detour::matters(&model, vip) {
+                let own = &classes[planned.classes as usize..];
+                let first = |class: usize| detour::hop(&rankings.list[own[class] as usize]).map(|(first, _)| first);
+                let of = |class| (first(class), map.detours[class], map.addresses[class]);
+                planned.stretches = stretches.len() as u32;
+                stretches.extend(detour::stretches(&(0..own.len()).map(of).collect::<Vec<_>>()));
+            }
+            vips.push(planned);
         }
         let maps = maps.maps;
         let addresses = model.endpoints.iter().map(|endpoint| endpoint.address).collect();
         let (latency, rankings, uses) = (latency.clone(), rankings.list, Uses::of(&model));
-        Plan { latency, vips, pools, members, maps, classes, rankings, addresses, uses, model }
+        Plan { latency, vips, pools, members, maps, classes, rankings, stretches, addresses, uses, model }
     }
 
     /// The address of an endpoint.
@@ -187,6 +203,15 @@ impl Plan {
         &self.rankings[self.classes[(vip.classes + class) as usize] as usize]
     }
 
+    /// Where a VIP's clients of a class stand when a pool sends some elsewhere.
+    #[inline]
+    pub(super) fn stretch(&self, vip: &VipPlan, class: u32) -> Stretch {
+        match vip.stretches {
+            NO_STRETCHES => Stretch::ANYWHERE,
+            first => self.stretches[(first + class) as usize],
+        }
+    }
+
     /// Whether reading ahead may spare anything: places count at all, and it is known in which tables.
     pub fn reads_ahead(&self) -> bool {
         self.maps.len() <= MAPS_AHEAD_MAX && self.maps.iter().any(|map| !map.v4.is_uniform() || !map.v6.is_uniform())
@@ -237,20 +262,6 @@ impl PoolPlan {
     }
 }
 
-/// The ranking that a choice means for a VIP.
-fn chosen(model: &Model, vip: &Vip, choice: &Choice) -> Ranking {
-    match (choice, &vip.policy) {
-        (Choice::Rule(rule), Policy::Geolocation(rules)) => {
-            rank::of_rule(model, vip, rule.map(|at| &rules[usize::from(at)]))
-        }
-        (Choice::Order(order), Policy::Geoproximity(members) | Policy::Latency(members)) => {
-            rank::of_order(model, vip, members, order)
-        }
-        // The rest do not look at the place.
-        _ => rank::ranking_of(model, vip, &LatencyTable::default(), 0, &Default::default()),
-    }
-}
-
 /// Every ranking once.
 #[derive(Debug, Default)]
 struct Rankings {
@@ -275,6 +286,7 @@ fn vip_plan(vip: &Vip, map: u32, classes: u32) -> VipPlan {
     VipPlan {
         map,
         classes,
+        stretches: NO_STRETCHES,
         identity: identity(vip.name.as_bytes()),
         ttl: seconds(vip.ttl),
         min_ttl: seconds(vip.min_ttl),

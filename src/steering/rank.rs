@@ -127,7 +127,10 @@ pub fn of_rule(model: &Model, vip: &Vip, rule: Option<&Rule>) -> Ranking {
 
 /// The ranking of members in this order, each a group of its own.
 pub fn of_order(model: &Model, vip: &Vip, members: &[Member], order: &[u16]) -> Ranking {
-    let alone = |at: &u16| Group { members: vec![(members[usize::from(*at)].pool, 1)], weighted: 1 };
+    let alone = |at: &u16| {
+        let member = &members[usize::from(*at)];
+        Group { members: vec![(member.pool, 1)], weighted: usize::from(member.weight > 0) }
+    };
     finished(model, vip, order.iter().map(alone).collect(), false)
 }
 

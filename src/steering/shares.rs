@@ -2,7 +2,8 @@
 //!
 //! [`decide()`] answers for one client; where several pools share by weight, what part each gets is known without asking
 //! for every client: a weighted rendezvous gives each its weight's part. So this runs the same `decide` once and listens
-//! for who took part in the draw. There is no second opinion of what a decision is.
+//! for who took part in the draw. There is no second opinion of what a decision is. What pools send elsewhere for their load is
+//! left out: it is of this minute, and not what configuration and health make of the clients.
 //!
 //! [`decide()`]: crate::steering::decide()
 
@@ -63,6 +64,10 @@ struct Listener {
 }
 
 impl Tracer for Listener {
+    fn ignores_load(&self) -> bool {
+        true
+    }
+
     fn competes(&mut self, pool: PoolId, weight: u32) {
         // As the draw has it: where nobody has a weight, all count alike.
         self.competitors.push((pool, weight.max(1)));

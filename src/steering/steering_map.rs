@@ -15,6 +15,7 @@ use crate::geo::runs::Runs;
 use crate::geo::table::CLASSES_MAX;
 use crate::geo::table::PrefixTable;
 use crate::model::GeoCode;
+use crate::model::Location;
 use crate::model::Member;
 use crate::model::Model;
 use crate::model::NetworkId;
@@ -22,7 +23,9 @@ use crate::model::Policy;
 use crate::model::RegionId;
 use crate::model::Rule;
 use crate::model::Vip;
+use crate::steering::detour;
 use crate::steering::rank;
+use crate::steering::rank::Ranking;
 
 /// What a class of clients chooses: the first rule of a choice, or an order of members.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,6 +45,10 @@ pub(super) struct SteeringMap {
     pub(super) v6: PrefixTable,
     /// By class.
     pub(super) choices: Vec<Choice>,
+    /// By class, in steps; told apart only for VIPs of which a pool sheds for its load.
+    pub(super) detours: Vec<u8>,
+    /// How many IPv4 addresses are in each class; counted for the same VIPs.
+    pub(super) addresses: Vec<f64>,
 }
 
 /// What makes two VIPs share a map.
@@ -54,6 +61,8 @@ enum Likeness {
     /// Regions, whether without weight.
     Latencies(Vec<(RegionId, bool)>),
     Everyone,
+    /// And detours count, which go by where these pools are.
+    Detours(Box<Likeness>, Vec<[Point; 2]>),
 }
 
 /// What a rule asks, and the first rule with the same members.
@@ -90,6 +99,27 @@ impl<'a> Maps<'a> {
     }
 
     fn likeness(&self, vip: &Vip) -> Likeness {
+        let likeness = self.likeness_without_detours(vip);
+        if likeness == Likeness::Everyone || !detour::matters(self.model, vip) {
+            return likeness;
+        }
+        let point = |at: Option<Location>| at.map(|at| (at.lat.to_bits(), at.lon.to_bits()));
+        let hops = match &vip.policy {
+            Policy::Geolocation(rules) => rules
+                .iter()
+                .map(|rule| rank::of_rule(self.model, vip, Some(rule)))
+                .map(|ranking| Detours::ends(self.model, &ranking).map(point))
+                .collect(),
+            // Where one member is all there is, the next pool is its fallback.
+            Policy::Geoproximity(members) | Policy::Latency(members) if members.len() == 1 => {
+                vec![Detours::ends(self.model, &rank::of_order(self.model, vip, members, &[0])).map(point)]
+            }
+            _ => Vec::new(),
+        };
+        Likeness::Detours(Box::new(likeness), hops)
+    }
+
+    fn likeness_without_detours(&self, vip: &Vip) -> Likeness {
         let region = |member: &Member| self.model.pool(member.pool).region;
         match &vip.policy {
             Policy::Geolocation(rules) => Likeness::Rules(
@@ -118,73 +148,132 @@ impl<'a> Maps<'a> {
 
     fn build(&self, vip: &Vip) -> SteeringMap {
         let mut classes = Classes::default();
+        let mut detours = detour::matters(self.model, vip).then(|| Detours { maps: self, vip, ends: HashMap::new() });
+        let mut class = |choice: Choice, place: &Place, row: u32| {
+            let detour = detours.as_mut().map_or(detour::UNKNOWN, |detours| detours.of(&choice, place, row));
+            classes.of(choice, detour)
+        };
         let places = self.atlas.places();
-        match &vip.policy {
+        let (v4, v6) = match &vip.policy {
             Policy::Geolocation(rules) => {
-                let of_place: Vec<u32> = places.iter().map(|place| classes.of(rule_choice(rules, place))).collect();
-                self.mapped(&of_place, classes)
+                let of_place = |place: &Place| class(rule_choice(rules, place), place, 0);
+                self.mapped(&places.iter().map(of_place).collect::<Vec<u32>>())
             }
             Policy::Geoproximity(members) => {
                 let order = |place: &Place| Choice::Order(rank::by_distance(self.model, members, place.point()));
-                let of_place: Vec<u32> = places.iter().map(|place| classes.of(order(place))).collect();
-                self.mapped(&of_place, classes)
+                let of_place = |place: &Place| class(order(place), place, 0);
+                self.mapped(&places.iter().map(of_place).collect::<Vec<u32>>())
             }
-            Policy::Latency(members) => self.by_latency(members, classes),
-            Policy::Weighted(_) | Policy::Hash(_) | Policy::Failover(_) => SteeringMap {
-                v4: PrefixTable::build(&Runs::<u32>::uniform(0)),
-                v6: PrefixTable::build(&Runs::<u128>::uniform(0)),
-                choices: vec![Choice::Everyone],
-            },
-        }
+            Policy::Latency(members) => self.by_latency(members, &mut class),
+            Policy::Weighted(_) | Policy::Hash(_) | Policy::Failover(_) => {
+                class(Choice::Everyone, &Place::default(), 0);
+                (Runs::uniform(0), Runs::uniform(0))
+            }
+        };
+        let addresses = if detours.is_some() { addresses(&v4, classes.choices.len()) } else { Vec::new() };
+        let (v4, v6) = (PrefixTable::build(&v4), PrefixTable::build(&v6));
+        SteeringMap { v4, v6, choices: classes.choices, detours: classes.detours, addresses }
     }
 
-    fn mapped(&self, of_place: &[u32], classes: Classes) -> SteeringMap {
-        SteeringMap {
-            v4: PrefixTable::build(&self.atlas.v4().map(|id| of_place[id as usize])),
-            v6: PrefixTable::build(&self.atlas.v6().map(|id| of_place[id as usize])),
-            choices: classes.choices,
-        }
+    fn mapped(&self, of_place: &[u32]) -> (Runs<u32>, Runs<u128>) {
+        (self.atlas.v4().map(|id| of_place[id as usize]), self.atlas.v6().map(|id| of_place[id as usize]))
     }
 
-    fn by_latency(&self, members: &[Member], mut classes: Classes) -> SteeringMap {
+    fn by_latency(
+        &self,
+        members: &[Member],
+        class: &mut impl FnMut(Choice, &Place, u32) -> u32,
+    ) -> (Runs<u32>, Runs<u128>) {
         let mut known = HashMap::new();
         let mut class = |place: u32, row: u32| {
             *known.entry((place, row)).or_insert_with(|| {
                 let place = self.atlas.places().place(place);
-                classes.of(Choice::Order(rank::by_latency(self.model, members, self.latency, row, place)))
+                let order = rank::by_latency(self.model, members, self.latency, row, place);
+                class(Choice::Order(order), place, row)
             })
         };
         class(NOWHERE, 0);
-        let v4 = table(self.atlas.v4(), self.latency.v4(), &mut class);
-        let v6 = table(self.atlas.v6(), self.latency.v6(), &mut class);
-        SteeringMap { v4, v6, choices: classes.choices }
+        let v4 = self.atlas.v4().merge(self.latency.v4(), &mut class);
+        let v6 = self.atlas.v6().merge(self.latency.v6(), &mut class);
+        (v4, v6)
     }
 }
 
-fn table<A: Address>(places: &Runs<A>, rows: &Runs<A>, class: &mut impl FnMut(u32, u32) -> u32) -> PrefixTable {
-    PrefixTable::build(&places.merge(rows, class))
+/// How many addresses are in each of so many classes.
+fn addresses(runs: &Runs<u32>, classes: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; classes];
+    runs.runs().for_each(|(first, last, class)| counts[class as usize] += first.count_to(last));
+    counts
+}
+
+/// How much farther clients have to their next pool.
+struct Detours<'a> {
+    maps: &'a Maps<'a>,
+    vip: &'a Vip,
+    /// The regions of the first pool of a choice and of the next.
+    ends: HashMap<Choice, Option<[RegionId; 2]>>,
+}
+
+impl Detours<'_> {
+    fn of(&mut self, choice: &Choice, place: &Place, row: u32) -> u8 {
+        let Maps { model, latency, .. } = self.maps;
+        let ends = self.ends.entry(choice.clone()).or_insert_with(|| {
+            let ranking = ranking_of_choice(model, self.vip, choice);
+            let (first, next) = detour::hop(&ranking)?;
+            Some([first, next].map(|pool| model.pool(pool).region))
+        });
+        let Some([first, next]) = *ends else { return detour::UNKNOWN };
+        let figure = |region| latency.figure(row, place, region);
+        match (&self.vip.policy, figure(first), figure(next)) {
+            (Policy::Latency(_), first @ Some(_), next @ Some(_)) => detour::detour_in_time(first, next),
+            _ => detour::detour(place.point(), model.region(first).location, model.region(next).location),
+        }
+    }
+
+    /// Where the first pool of a ranking is, and the next.
+    fn ends(model: &Model, ranking: &Ranking) -> [Option<Location>; 2] {
+        let at = |pool| model.region(model.pool(pool).region).location;
+        detour::hop(ranking).map_or([None, None], |(first, next)| [at(first), at(next)])
+    }
+}
+
+/// The ranking that a choice means for a VIP.
+pub(super) fn ranking_of_choice(model: &Model, vip: &Vip, choice: &Choice) -> Ranking {
+    match (choice, &vip.policy) {
+        (Choice::Rule(rule), Policy::Geolocation(rules)) => {
+            rank::of_rule(model, vip, rule.map(|at| &rules[usize::from(at)]))
+        }
+        (Choice::Order(order), Policy::Geoproximity(members) | Policy::Latency(members)) => {
+            rank::of_order(model, vip, members, order)
+        }
+        // The rest do not look at the place.
+        _ => rank::ranking_of(model, vip, &LatencyTable::default(), 0, &Place::default()),
+    }
 }
 
 /// Choices by class, in the order in which places need them; the first belongs to clients of whom nothing is known.
 #[derive(Debug, Default)]
 struct Classes {
     choices: Vec<Choice>,
-    index: HashMap<Choice, u32>,
+    detours: Vec<u8>,
+    index: HashMap<(Choice, u8), u32>,
 }
 
 impl Classes {
-    /// The class of a choice. Should a table run out of classes (there are eight million), the rest are steered like
+    /// The class of a choice and a detour. Should a table run out of classes (there are eight million), the rest are steered like
     /// clients of whom nothing is known.
-    fn of(&mut self, choice: Choice) -> u32 {
-        if let Some(class) = self.index.get(&choice) {
+    fn of(&mut self, choice: Choice, detour: u8) -> u32 {
+        let of = (choice, detour);
+        if let Some(class) = self.index.get(&of) {
             return *class;
         }
         let class = self.choices.len() as u32;
         if class >= CLASSES_MAX {
             return 0;
         }
-        self.choices.push(choice.clone());
-        self.index.insert(choice, class);
+        self.choices.push(of.0.clone());
+        self.detours.push(detour);
+        self.index.insert(of, class);
         class
     }
 }

@@ -11,6 +11,7 @@ use crate::geo::atlas::Located;
 use crate::geo::distance::great_circle_km;
 use crate::geo::place::Place;
 use crate::health::table::HealthTable;
+use crate::health::table::PoolLoad;
 use crate::model;
 use crate::model::Family;
 use crate::model::Member;
@@ -40,6 +41,8 @@ pub enum Obstacle {
     Withdrawn,
     /// It has no address of the family asked for (`family = "any-region"`).
     NoAddress,
+    /// It is loaded and sends this client elsewhere.
+    Loaded,
 }
 
 /// Is told each step of a decision, in order. [`Silent`] is compiled to nothing.
@@ -52,6 +55,14 @@ pub trait Tracer {
     fn ranked(&mut self, _ranking: &Ranking) {}
     /// A pool was passed over.
     fn dropped(&mut self, _pool: PoolId, _why: Obstacle) {}
+    /// A pool is loaded so much that it sends some of its clients elsewhere, and whether this one is among them.
+    fn loaded(&mut self, _pool: PoolId, _load: PoolLoad, _goes: bool) {}
+    /// Every pool that may serve sends this client elsewhere: none does, then.
+    fn nobody_has_room(&mut self) {}
+    /// Whether load shall not matter.
+    fn ignores_load(&self) -> bool {
+        false
+    }
     /// A pool that may serve takes part in the draw that is told next, with this weight.
     fn competes(&mut self, _pool: PoolId, _weight: u32) {}
     /// One of several was drawn by weight; anew every `period` seconds, or for good.
@@ -93,6 +104,10 @@ pub struct Trace {
     pub ranking: Ranking,
     /// The pools looked at, in order; the one used is the last, if any.
     pub pools: Vec<PoolStep>,
+    /// The pools looked at that send some of their clients elsewhere.
+    pub loads: Vec<LoadStep>,
+    /// Whether all of them would have sent this client elsewhere, so that none did.
+    pub nobody_has_room: bool,
     /// The draw that chose the pool, when several shared.
     pub drawn: Option<DrawStep>,
     /// What the VIP said when no pool was left.
@@ -113,6 +128,17 @@ pub struct Trace {
     pub leaf_depth: u8,
     /// What would be answered if the pool used went down.
     pub next: Option<Next>,
+}
+
+/// A pool that sends some of its clients elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadStep {
+    /// The pool.
+    pub pool: PoolId,
+    /// How loaded it is, and how many it sends elsewhere.
+    pub load: PoolLoad,
+    /// Whether this client is among them.
+    pub goes: bool,
 }
 
 /// An endpoint under an operator's weight.
@@ -269,6 +295,8 @@ fn addresses(plan: &Plan, decision: &Decision) -> Vec<IpAddr> {
 pub struct Recorder {
     ranking: Option<Ranking>,
     dropped: Vec<(PoolId, Obstacle)>,
+    loads: Vec<LoadStep>,
+    nobody_has_room: bool,
     drawn: Option<DrawStep>,
     held: Option<(u32, Option<PoolId>)>,
     all_down: Option<WhenAllDown>,
@@ -288,6 +316,13 @@ impl Tracer for Recorder {
         if !self.dropped.iter().any(|(dropped, _)| *dropped == pool) {
             self.dropped.push((pool, why));
         }
+    }
+    fn loaded(&mut self, pool: PoolId, load: PoolLoad, goes: bool) {
+        self.loads.push(LoadStep { pool, load, goes });
+    }
+    fn nobody_has_room(&mut self) {
+        self.nobody_has_room = true;
+        self.dropped.retain(|(_, why)| *why != Obstacle::Loaded);
     }
     fn drawn(&mut self, members: &[(PoolId, u32)], chosen: PoolId, period: Option<u32>) {
         self.drawn = Some(DrawStep { members: members.to_vec(), chosen, period });
@@ -326,6 +361,8 @@ impl Recorder {
             rules: rules_tried(plan, vip, &told.place),
             order: order(plan, vip, &told.place, told.client.map(|client| client.address)),
             pools: self.pools(plan, health, &decision),
+            loads: self.loads.clone(),
+            nobody_has_room: self.nobody_has_room,
             ttl_cause: self.ttl_cause(vip, &decision),
             key_prefix: key_prefix(vip, address),
             addresses: addresses(plan, &decision),

@@ -55,6 +55,9 @@ fn named(spec: &Spec) -> Vec<(&'static str, &Written<PathBuf>)> {
     out.extend(spec.checks.iter().filter_map(|c| c.value.ca_file.as_ref()).map(|path| ("CA file", path)));
     let upstreams = spec.pools.iter().filter_map(|pool| pool.value.upstream.tls.as_ref());
     out.extend(upstreams.filter_map(|tls| tls.value.ca_file.as_ref()).map(|path| ("CA file", path)));
+    let loads = || spec.pools.iter().filter_map(|pool| pool.value.load.as_ref());
+    out.extend(loads().filter_map(|load| load.ca_file.as_ref()).map(|path| ("CA file", path)));
+    out.extend(loads().filter_map(|load| load.token_file.as_ref()).map(|path| ("file of a token", path)));
     out
 }
 

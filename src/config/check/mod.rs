@@ -10,6 +10,7 @@ mod flows;
 mod geo;
 mod health_checks;
 mod listeners;
+mod loads;
 mod names;
 mod policies;
 mod pools;
@@ -52,12 +53,14 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
     listeners::listeners(reports, spec, &names, &mut uses, &mut model);
     fallback::fallbacks(reports, spec, &names, &mut model);
     pools::of_answers(reports, spec, &names, &uses);
+    loads::loads(reports, spec, &names, &uses, &mut model);
     upstream::panics(reports, spec, &names, &uses, &mut model);
     // What a wrong name was meant to use would look unused.
     if !reports.any_error() {
         listeners::circles(reports, spec, &model);
         unused::unused(reports, spec, &names, &uses);
         upstream::unread(reports, spec, &names, &uses);
+        loads::unread(reports, spec, &names, &uses);
         routes::shadowed(reports, spec);
     }
     files::files(reports, spec, files, &mut model);

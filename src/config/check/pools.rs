@@ -35,6 +35,7 @@ pub fn regions(spec: &Spec) -> Vec<Region> {
         label: named.value.label.as_ref().map_or_else(|| named.name.value.clone(), |w| w.value.clone()),
         location: named.value.location.as_ref().map(|w| w.value),
         capacity: named.value.capacity.as_ref().map(|w| w.value),
+        requests_max: named.value.max_requests.as_ref().map(|w| w.value),
     };
     spec.regions.iter().map(region).collect()
 }
@@ -63,6 +64,7 @@ pub fn pools(reports: &mut Reports<'_>, spec: &Spec, names: &Names<'_>, model: &
             fallback: None,
             endpoints: first..model.endpoints.len() as u32,
             upstream: if own == *usual { Arc::clone(&usual) } else { Arc::new(own) },
+            load: None,
         });
     }
 }

@@ -10,6 +10,7 @@ pub mod flows;
 pub mod geo;
 pub mod http_forms;
 pub mod listeners;
+pub mod loads;
 pub mod pools;
 pub mod quantities;
 pub mod query_log;

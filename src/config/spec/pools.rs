@@ -9,6 +9,7 @@ use crate::config::forms;
 use crate::config::reports::Reports;
 use crate::config::source::Span;
 use crate::config::source::Written;
+use crate::config::spec::loads::Load;
 use crate::config::spec::upstream::Upstream;
 use crate::model::Balance;
 use crate::model::Location;
@@ -24,6 +25,8 @@ pub struct Region {
     pub has_location: bool,
     /// How much it bears.
     pub capacity: Option<Written<u64>>,
+    /// How many requests in hand it bears.
+    pub max_requests: Option<Written<u64>>,
 }
 
 /// Ten to the fifteenth: larger figures are typing errors, and sums of smaller ones are exact.
@@ -36,8 +39,9 @@ impl Region {
         let label = fields.form(reports, "label", &forms::TEXT);
         let location = fields.location(reports, "location");
         let capacity = fields.integer(reports, "capacity", 1..=CAPACITY_MAX);
+        let max_requests = fields.integer(reports, "max_requests", 1..=CAPACITY_MAX);
         fields.finish(reports, &[]);
-        Region { label, location, has_location, capacity }
+        Region { label, location, has_location, capacity, max_requests }
     }
 }
 
@@ -60,6 +64,8 @@ pub struct Pool {
     pub endpoints: Option<List<Endpoint>>,
     /// How proxies treat it.
     pub upstream: Upstream,
+    /// From which load on its clients are sent elsewhere.
+    pub load: Option<Load>,
 }
 
 /// One of `endpoints`.
@@ -112,6 +118,7 @@ impl Pool {
             fallback: fields.name(reports, "fallback"),
             endpoints: fields.tables(reports, "endpoints", "an endpoint", example).map(|list| endpoints(reports, list)),
             upstream: Upstream::read(reports, &mut fields),
+            load: Load::read(reports, &mut fields),
         };
         fields.finish(reports, &[]);
         pool

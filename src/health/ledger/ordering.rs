@@ -145,7 +145,7 @@ impl Ledger {
     /// Ends the orders whose time is over, begins those whose time has come, and counts down the others; the same of
     /// ejections. A suspicion may have lasted too long.
     pub fn keep_time(&mut self, now: Moment) -> Step {
-        let mut step = self.reconsider(now).and(self.keep_ejections(now));
+        let mut step = self.reconsider(now).and(self.keep_ejections(now)).and(self.keep_loads(now));
         self.table.forget_grown(&self.model, now);
         for (place, aspect) in self.standings.orders.over(now) {
             let ended = self.standings.orders.end(&place, Some(aspect));

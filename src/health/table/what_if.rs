@@ -1,17 +1,15 @@
 //! Tables of what is not: another configuration served now, pools drained that are not.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use crate::health::fronts::Fronts;
 use crate::health::standings::EndpointKey;
 use crate::health::table::EndpointHealth;
-use crate::health::table::FrontHealth;
 use crate::health::table::HealthTable;
 use crate::health::table::Known;
 use crate::health::table::Ordered;
 use crate::health::table::PoolHealth;
 use crate::health::table::UP;
+use crate::health::table::fronts;
 use crate::model::EndpointId;
 use crate::model::Model;
 use crate::model::PoolId;
@@ -43,10 +41,9 @@ impl HealthTable {
             false => ids.filter_map(|id| Some((id, weight_of(former(id)?)?))).collect(),
         };
         let pools = Vec::with_capacity(new.pools.len());
-        let fronts = Arc::new(Fronts::of(new));
-        let fronts_now = vec![FrontHealth::SERVES; fronts.all().count()];
-        let (risen, withdrawn) = (Vec::new(), Vec::new());
-        let mut table = HealthTable { endpoints, pools, weights, risen, withdrawn, fronts, fronts_now };
+        let (fronts, fronts_now) = fronts(new);
+        let nothing = HealthTable::all_up(&Model::default());
+        let mut table = HealthTable { endpoints, pools, weights, fronts, fronts_now, ..nothing };
         let pools: HashMap<&str, PoolId> =
             old.pools.iter().enumerate().map(|(at, pool)| (pool.name.as_str(), PoolId::from(at))).collect();
         let mut scratch = Vec::new();

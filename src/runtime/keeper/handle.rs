@@ -12,6 +12,7 @@ use crate::health::journal::Turn;
 use crate::health::ledger::Ledger;
 use crate::health::names::EndpointKey;
 use crate::health::probe::ProbeResult;
+use crate::health::shedding::Reading;
 use crate::health::target::TargetId;
 use crate::model::Moment;
 use crate::runtime::swap::Published;
@@ -40,6 +41,15 @@ pub enum Event {
         endpoint: EndpointKey,
         /// When it passed.
         at: Moment,
+    },
+    /// The load of a pool was read, or could not be.
+    Loaded {
+        /// The pool's name: whoever reads may still do so by another snapshot.
+        pool: String,
+        /// The place of the source among the pool's.
+        source: usize,
+        /// What it said, or why it did not.
+        found: Result<Reading, String>,
     },
     /// A new snapshot is ready; the reply is the generation that now serves it.
     Reloaded {
