@@ -26,6 +26,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::admin::counted::Counted;
 use crate::admin::doors::Doors;
 use crate::admin::routes::Admin;
 use crate::admin::routes::ReloadOutcome;
@@ -106,6 +107,7 @@ pub struct Daemon {
     steward: JoinHandle<()>,
     keeping: JoinHandle<()>,
     probing: JoinHandle<()>,
+    reading: JoinHandle<()>,
     succeeded: watch::Receiver<bool>,
     service: JoinHandle<()>,
 }
@@ -212,6 +214,11 @@ impl Daemon {
         let answer = Arc::new(Responding::new(handle.published.clone(), clock));
         let metrics = Metrics::new(handle.clone(), &answer, reloads.clone(), clock);
         metrics.proxying(counts, access_log.clone());
+        let in_hand = {
+            let metrics = metrics.clone();
+            Arc::new(move || metrics.headroom())
+        };
+        let reading = tokio::spawn(prober::headroom::run(handle.published.clone(), in_hand, handle.events()));
         let sockets_now = Arc::new(ArcSwap::<Vec<Listening>>::default());
         let admin = Admin::new(handle.clone(), clock, reload_for(Reloads(orders.clone())))
             .serving(config.to_owned(), reloads.clone())
@@ -294,6 +301,7 @@ impl Daemon {
             steward,
             keeping,
             probing,
+            reading,
             succeeded,
             service: telling,
         })
@@ -356,6 +364,7 @@ impl Daemon {
         self.keeper.stop().await;
         let _ = self.keeping.await;
         self.probing.abort();
+        self.reading.abort();
     }
 }
 

@@ -16,8 +16,10 @@ use rhumb::health::forced::Forced;
 use rhumb::health::forced::Order;
 use rhumb::health::ledger::Ledger;
 use rhumb::health::table::HealthTable;
+use rhumb::health::table::PoolLoad;
 use rhumb::model::CookieSecrets;
 use rhumb::model::Moment;
+use rhumb::model::PoolId;
 use rhumb::responder::Outcome;
 use rhumb::responder::Transport;
 use rhumb::responder::UDP_BYTES_MAX;
@@ -145,6 +147,27 @@ fn no_answer_by_ordered_weights_allocates() {
     let (_, message) =
         answer(&world, &self::query("vip.example.com", A, &[0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2]), Transport::Udp);
     assert_eq!(message[7], 2);
+}
+
+/// The same world with pools so loaded that they send some of their clients elsewhere.
+fn loaded_world(shares: [u16; 2]) -> World {
+    let mut world = world();
+    for (pool, sheds) in shares.into_iter().enumerate() {
+        world.health.set_load(PoolId::from(pool), PoolLoad { percent: Some(80), sheds });
+    }
+    world
+}
+
+#[test]
+fn no_answer_of_a_loaded_pool_allocates() {
+    for shares in [[128, 0], [256, 0], [0, 256], [128, 128], [256, 256]] {
+        let world = loaded_world(shares);
+        for last in 0..=255 {
+            let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 10, 1, last];
+            let (outcome, message) = answer(&world, &query("vip.example.com", A, &subnet), Transport::Udp);
+            assert_eq!((outcome.rcode, message[7]), (0, 2));
+        }
+    }
 }
 
 #[test]

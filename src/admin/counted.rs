@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use crate::health::headroom::Headroom;
 use crate::model::Moment;
 
 /// How old a count may be for those who follow it: they read it once a second.
@@ -32,6 +33,11 @@ pub trait Counted: Send + Sync {
     /// What listeners of the regional tier do, by their names; those that nothing is known of are left out.
     fn proxied(&self) -> HashMap<String, Proxied> {
         HashMap::new()
+    }
+
+    /// What the regional tier has in hand; nothing where there is none.
+    fn headroom(&self) -> Headroom {
+        Headroom::default()
     }
 }
 

@@ -200,10 +200,28 @@ impl Look {
             check: pool.check.map(|check| model.checks[check.index()].name.clone()),
             balance: pool.balance.words().to_owned(),
             fallback: pool.fallback.map(|pool| model.pool(pool).name.clone()),
+            load: self.load(id),
             overrides: self.overrides_of(Subject::Pool(id)),
             members: None,
             vips: None,
         }
+    }
+
+    /// How loaded a pool is, where that is read.
+    pub(super) fn load(&self, id: PoolId) -> Option<dto::Load> {
+        let feedback = self.model().pool(id).load.as_ref()?;
+        let known = self.world.health.load(id).unwrap_or_default();
+        let sources = match feedback.urls.is_empty() {
+            true => vec!["this process".to_owned()],
+            false => feedback.urls.clone(),
+        };
+        Some(dto::Load {
+            load: known.percent.map(|percent| f64::from(percent) / 100.0),
+            shed: (known.share() * 1e4).round() / 1e4,
+            low: feedback.low(),
+            high: feedback.high(),
+            sources,
+        })
     }
 
     /// An endpoint.

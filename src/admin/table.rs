@@ -44,7 +44,7 @@ impl Route {
     /// Whether it waits for its turn to look. What is quick does not, for whoever watches over the process asks it; nor
     /// does what has turns of its own, nor what only those may ask who may order.
     pub(super) fn takes_a_turn(&self) -> bool {
-        self.method == Method::GET && !["/livez", "/readyz", "/metrics", "/v1/map"].contains(&self.path)
+        self.method == Method::GET && !["/livez", "/readyz", "/metrics", "/v1/map", "/v1/headroom"].contains(&self.path)
     }
 
     /// The most bytes of its body.
@@ -170,6 +170,8 @@ pub static ROUTES: &[Route] = &[
         answers::resources::zone),
     route!(GET "/v1/listeners", "Every socket that takes queries, and every listener of the proxy.", &[], None,
         Json(list::<dto::Listener>()), &[], answers::resources::listeners),
+    route!(GET "/v1/headroom", "What this process's listeners have in hand and how much is borne, by region and pool: what the \
+        `load` of a DNS tier's pools reads.", &[], None, Json(shape::<dto::Headroom>()), &[], answers::headroom::headroom),
     route!(GET "/v1/overrides", "Every order, planned ones too.", STRETCH, None,
         Json(list::<dto::Override>()), &[Kind::Changed], answers::overrides::list),
     route!(GET "/v1/overrides/{kind}/{name*}", "The orders for one region, pool or endpoint.", &[], None,

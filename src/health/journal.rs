@@ -14,7 +14,7 @@ pub const TURNS_MAX: usize = 1000;
 pub struct Turn {
     /// When.
     pub at: Moment,
-    /// What: `endpoint`, `pool` or `region`; `config` for reloads, `server` for what the server finds of itself.
+    /// What: `endpoint`, `pool` or `region`; `load` for what a pool's load makes of it, `config` for reloads, `server` for what the server finds of itself.
     pub kind: &'static str,
     /// Its name: `eu-web/192.0.2.10`, `eu-web`, `eu-west`; the file's for `config`.
     pub name: String,

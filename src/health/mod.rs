@@ -13,6 +13,7 @@ pub mod needed;
 pub mod fronts;
 pub mod belief;
 pub mod shedding;
+pub mod headroom;
 pub mod standings;
 pub mod table;
 pub mod target;

@@ -40,7 +40,7 @@ const STEP: u16 = 2;
 /// Loads above this are not told apart.
 pub const LOAD_MAX: f64 = 10.0;
 /// A TTL that is shorter counts as this long: resolvers are not that prompt.
-const TTL_MIN: Duration = Duration::from_secs(5);
+const TTL_MIN: Duration = Duration::from_secs(2);
 
 /// What was read of a pool's load, at one place.
 #[derive(Debug, Clone, Copy, PartialEq)]

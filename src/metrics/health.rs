@@ -13,6 +13,7 @@ use crate::health::names::member_names;
 use crate::health::probe::ReasonCode;
 use crate::health::standings::Subject;
 use crate::health::table::HealthTable;
+use crate::health::table::PoolLoad;
 use crate::health::tally::DURATION_BUCKETS;
 use crate::health::tally::EndpointTally;
 use crate::health::tally::ProbeTally;
@@ -82,6 +83,7 @@ impl Health {
         self.write_ejections(page)?;
         self.write_orders(page)?;
         self.write_pools(page)?;
+        self.write_loads(page)?;
         self.write_regions(page)?;
         self.write_checks(page)?;
         page.gauge("probe_targets", "Distinct addresses, ports and checks that are probed", self.targets)?;
@@ -191,6 +193,23 @@ impl Health {
         })?;
         let help = "How many endpoints of the pool must be up for it to be up";
         page.gauges("pool_min_healthy", help, |samples| self.of_pools(samples, |_, pool| pool.min_healthy.into()))
+    }
+
+    fn write_loads(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = |samples: &mut Samples<'_>, value: &dyn Fn(PoolLoad) -> Option<f64>| {
+            for (id, load) in self.table.loads() {
+                let (pool, Some(value)) = (self.model.pool(*id), value(*load)) else { continue };
+                let region = &*self.model.region(pool.region).name;
+                samples.add([("pool", &*pool.name), ("region", region)], value)?;
+            }
+            Ok(())
+        };
+        let help = "The load of a pool as last read, as a part of its capacity; absent while it is not known";
+        page.gauges("pool_load", help, |samples| {
+            each(samples, &|load| load.percent.map(|load| f64::from(load) / 100.0))
+        })?;
+        let help = "The part of a pool's clients that is sent elsewhere for its load";
+        page.gauges("pool_shed_ratio", help, |samples| each(samples, &|load| Some(load.share())))
     }
 
     fn write_regions(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -37,6 +37,7 @@ use crate::admin::counted::AnswersOf;
 use crate::admin::counted::Counted;
 use crate::admin::counted::Exposition;
 use crate::admin::counted::Proxied;
+use crate::health::headroom::Headroom;
 use crate::metrics::health::Health;
 use crate::metrics::page::Format;
 use crate::metrics::page::Page;
@@ -46,6 +47,7 @@ use crate::proxy::access_log::AccessLog;
 use crate::proxy::cells::ListenerSums;
 use crate::proxy::counts::ProxyCounts;
 use crate::proxy::counts::ProxyTotals;
+use crate::proxy::headroom::headroom;
 use crate::runtime::clock::Clock;
 use crate::runtime::keeper::Handle;
 use crate::runtime::reloads::LastReload;
@@ -146,6 +148,12 @@ impl Counted for Metrics {
         let totals = counts.totals(&self.keeper.published.load().snapshot.model);
         let of = |sums: ListenerSums| Proxied { connections: sums.connections.now, requests: sums.requests.begun };
         totals.listeners.into_iter().map(|(name, sums)| (name, of(sums))).collect()
+    }
+
+    fn headroom(&self) -> Headroom {
+        let Some((counts, _)) = self.proxied.get() else { return Headroom::default() };
+        let world = self.keeper.published.load();
+        headroom(&world, &counts.totals(&world.snapshot.model))
     }
 }
 

@@ -83,7 +83,7 @@ fn build(trust: &Trust) -> Result<(Client, Arc<ClientConfig>), String> {
     Ok((client.build().map_err(|error| error.to_string())?, Arc::new(tls)))
 }
 
-fn tls(trust: &Trust) -> Result<ClientConfig, String> {
+pub(super) fn tls(trust: &Trust) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let mut config = builder.dangerous().with_custom_certificate_verifier(trust.verifier()?).with_no_client_auth();

@@ -32,6 +32,8 @@ mod clients;
 mod deadline;
 mod dns;
 mod grpc;
+pub mod headroom;
+mod headroom_document;
 mod health_message;
 mod http;
 mod https;

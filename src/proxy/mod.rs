@@ -34,6 +34,7 @@ pub mod h1;
 pub mod h1_connection;
 pub mod h2_connection;
 pub mod h2_outbox;
+pub mod headroom;
 pub mod listening;
 pub mod outbox;
 pub mod outgoing;

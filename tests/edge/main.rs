@@ -32,6 +32,7 @@ mod responses;
 mod secured;
 mod takeovers;
 mod retries;
+mod shedding;
 mod sticky;
 mod targets;
 mod tiers;

@@ -3,6 +3,7 @@
 pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod files;
+pub(super) mod headroom;
 pub(super) mod overrides;
 pub(super) mod resources;
 pub(super) mod status;

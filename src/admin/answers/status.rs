@@ -9,6 +9,7 @@ use crate::admin::dto::ConfigProblem;
 use crate::admin::dto::ConfigStatus;
 use crate::admin::dto::Counts;
 use crate::admin::dto::EndpointCounts;
+use crate::admin::dto::LoadedPool;
 use crate::admin::dto::PoolCounts;
 use crate::admin::dto::Queries;
 use crate::admin::dto::ReloadSaid;
@@ -22,6 +23,7 @@ use crate::admin::when;
 use crate::health;
 use crate::health::belief::Standing;
 use crate::health::ledger::Ledger;
+use crate::health::table::PoolLoad;
 use crate::model::EndpointId;
 use crate::model::Moment;
 use crate::model::PoolId;
@@ -39,6 +41,7 @@ pub(crate) async fn status(asked: Asked) -> Said {
     let (look, survey) = Look::take(admin, survey).await?;
     let (model, snapshot) = (look.model(), &look.world.snapshot);
     let all = look.overrides();
+    let loaded = loaded(&look);
     let overrides_more = all.len().saturating_sub(OVERRIDES_MAX);
     json(&Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -64,10 +67,25 @@ pub(crate) async fn status(asked: Asked) -> Said {
             items: survey.ejected.iter().map(|believed| look.endpoint(believed)).collect(),
             more: survey.ejected_more,
         },
+        loaded_more: loaded.len().saturating_sub(TROUBLE_MAX),
+        loaded: loaded.into_iter().take(TROUBLE_MAX).collect(),
         overrides: look.overrides().take(OVERRIDES_MAX).collect(),
         overrides_more,
         queries: queries(admin, look.now),
     })
+}
+
+/// Pools that send clients elsewhere for their load, those that send the most first, then those of which it is not known.
+fn loaded(look: &Look) -> Vec<LoadedPool> {
+    let model = look.model();
+    let read = look.world.health.loads().iter();
+    let mut matter: Vec<_> = read.filter(|(_, load)| load.sheds > 0 || load.percent.is_none()).collect();
+    matter.sort_by_key(|(id, load)| (Reverse(load.sheds), *id));
+    let said = |(id, _): &(PoolId, PoolLoad)| {
+        let (pool, region) = (model.pool(*id), &model.region(model.pool(*id).region).name);
+        Some(LoadedPool { pool: pool.name.clone(), region: region.clone(), load: look.load(*id)? })
+    };
+    matter.into_iter().filter_map(said).collect()
 }
 
 /// How the last reload ended.

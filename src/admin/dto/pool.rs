@@ -34,6 +34,9 @@ pub struct Pool {
     pub balance: String,
     /// Where its clients go when it is down.
     pub fallback: Option<String>,
+    /// How loaded it is, and who is sent elsewhere for it; absent where nothing says where its load is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
     /// Every order for the pool itself, planned ones too.
     pub overrides: Vec<Override>,
     /// Its endpoints; only where one pool was asked for.
@@ -42,6 +45,21 @@ pub struct Pool {
     /// The VIPs that may answer from it, at most a hundred; only where one pool was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vips: Option<Vec<String>>,
+}
+
+/// How loaded a pool is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Load {
+    /// As last read, as a part of the capacity; absent while it is not known.
+    pub load: Option<f64>,
+    /// The part of its clients that is sent elsewhere.
+    pub shed: f64,
+    /// Up to this load nobody is.
+    pub low: f64,
+    /// From this load on everybody is who can be.
+    pub high: f64,
+    /// Where it is read, `this process` or addresses of documents.
+    pub sources: Vec<String>,
 }
 
 /// One address, member of a pool.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin::dto::Endpoint;
+use crate::admin::dto::Load;
 use crate::admin::dto::Override;
 use crate::admin::dto::Region;
 use crate::admin::dto::ReloadSaid;
@@ -36,6 +37,12 @@ pub struct Status {
     /// Endpoints that proxies send no requests, because they fail.
     #[serde(default)]
     pub ejected: Trouble,
+    /// Pools that send clients elsewhere for their load, or whose load is not known, at most twenty.
+    #[serde(default)]
+    pub loaded: Vec<LoadedPool>,
+    /// How many more.
+    #[serde(default)]
+    pub loaded_more: usize,
     /// The orders in force or planned, at most a hundred.
     pub overrides: Vec<Override>,
     /// How many orders more.
@@ -117,6 +124,17 @@ pub struct Trouble {
     pub items: Vec<Endpoint>,
     /// How many more.
     pub more: usize,
+}
+
+/// A pool in [`Status`] whose load matters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LoadedPool {
+    /// The pool.
+    pub pool: String,
+    /// Its region.
+    pub region: String,
+    /// How loaded it is, and what follows.
+    pub load: Load,
 }
 
 /// Queries since the start.

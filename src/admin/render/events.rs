@@ -25,7 +25,9 @@ pub fn tone(standing: &str) -> Tone {
     match standing {
         "up" => Tone::Good,
         "down" | "failed" | "refused" => Tone::Bad,
-        "blocked" | "drain" | "maint" | "ejected" | "forced-up" | "forced-down" | "unknown" | "weight" => Tone::Warning,
+        "blocked" | "drain" | "maint" | "ejected" | "forced-up" | "forced-down" | "unknown" | "shedding" | "weight" => {
+            Tone::Warning
+        }
         _ => Tone::Plain,
     }
 }

@@ -3,6 +3,7 @@
 use crate::admin::dto::Endpoint;
 use crate::admin::dto::LastProbe;
 use crate::admin::dto::Listener;
+use crate::admin::dto::Load;
 use crate::admin::dto::Override;
 use crate::admin::dto::Pool;
 use crate::admin::dto::Region;
@@ -64,6 +65,20 @@ pub fn found(last: Option<&LastProbe>) -> String {
     })
 }
 
+/// The load of a pool, as a part of its capacity.
+pub fn loaded_cell(load: &Load) -> Cell {
+    match load.load {
+        Some(part) => Cell::toned(format!("{part:.2}"), if part >= load.high { Tone::Warning } else { Tone::Plain }),
+        None => Cell::toned("unknown", Tone::Warning),
+    }
+}
+
+/// The part of its clients that is sent elsewhere.
+pub fn shed_cell(load: &Load) -> Cell {
+    let tone = if load.shed > 0.0 { Tone::Warning } else { Tone::Plain };
+    Cell::toned(format!("{:.0}%", load.shed * 100.0), tone)
+}
+
 impl Listed for Region {
     const HEADINGS: &'static [&'static str] = &["NAME", "STANDING", ">POOLS", ">ENDPOINTS", "LOCATION", "LABEL"];
 
@@ -86,7 +101,7 @@ impl Listed for Region {
 
 impl Listed for Pool {
     const HEADINGS: &'static [&'static str] =
-        &["NAME", "REGION", "STANDING", ">HEALTHY", ">MIN", "CHECK", "BALANCE", "FALLBACK"];
+        &["NAME", "REGION", "STANDING", ">HEALTHY", ">MIN", "CHECK", "BALANCE", "FALLBACK", ">LOAD", ">SHED"];
 
     fn row(&self, table: &mut Table) {
         table.row([
@@ -98,6 +113,8 @@ impl Listed for Pool {
             some(&self.check),
             Cell::from(&self.balance),
             some(&self.fallback),
+            self.load.as_ref().map_or("".into(), loaded_cell),
+            self.load.as_ref().map_or("".into(), shed_cell),
         ]);
     }
 

@@ -5,10 +5,13 @@
 
 use std::fmt::Write as _;
 
+use crate::admin::dto::LoadedPool;
 use crate::admin::dto::Override;
 use crate::admin::dto::Status;
 use crate::admin::render::lists::found;
+use crate::admin::render::lists::loaded_cell;
 use crate::admin::render::lists::region_standing;
+use crate::admin::render::lists::shed_cell;
 use crate::admin::render::orders;
 use crate::admin::render::table::Cell;
 use crate::admin::render::table::Paint;
@@ -45,6 +48,7 @@ impl Screen {
             self.regions(status),
             self.trouble(status, now),
             self.ejected(status, now),
+            self.loaded(status),
             self.orders(status, now),
         ];
         blocks.into_iter().filter(|block| !block.is_empty()).collect::<Vec<_>>().join("\n")
@@ -167,6 +171,28 @@ impl Screen {
         let mut out = table.show(self.paint, Some(self.width));
         if status.ejected.more > 0 {
             let _ = writeln!(out, "and {} more: rhumb get endpoints", status.ejected.more);
+        }
+        out
+    }
+
+    fn loaded(self, status: &Status) -> String {
+        if status.loaded.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new(&["LOADED", ">LOAD", ">SHED", "WHY"]);
+        for LoadedPool { pool, load, .. } in &status.loaded {
+            let why = match (load.load, load.shed > 0.0) {
+                (Some(_), _) => {
+                    format!("from {:.2} on clients are sent elsewhere, from {:.2} on all", load.low, load.high)
+                }
+                (None, true) => "the load is not known any more; clients come back one by one".to_owned(),
+                (None, false) => "the load is not known: nobody is sent elsewhere".to_owned(),
+            };
+            table.row([Cell::toned(pool, Tone::Warning), loaded_cell(load), shed_cell(load), why.into()]);
+        }
+        let mut out = table.show(self.paint, Some(self.width));
+        if status.loaded_more > 0 {
+            let _ = writeln!(out, "and {} more: rhumb get pools", status.loaded_more);
         }
         out
     }
@@ -307,6 +333,8 @@ mod tests {
             regions: vec![region("eu-west", "Frankfurt"), region("us-east", "Ashburn")],
             trouble: Trouble::default(),
             ejected: Trouble::default(),
+            loaded: Vec::new(),
+            loaded_more: 0,
             overrides: Vec::new(),
             overrides_more: 0,
             queries: Some(Queries { total: 1_000_000, per_second: 1234.4 }),

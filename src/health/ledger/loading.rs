@@ -136,7 +136,7 @@ impl Ledger {
             return Step::default();
         };
         let after = loaded.told(before);
-        let words = |load: PoolLoad| if load.sheds > 0 { "shedding" } else { "serving all" };
+        let words = |load: PoolLoad| if load.sheds > 0 { "shedding" } else { "not-shedding" };
         let at = |load: f64| format!("load {load:.2}, low {:.2}, high {:.2}", feedback.low(), feedback.high());
         let mut told: Vec<(&'static str, &'static str, String)> = Vec::new();
         match loaded.shedding.load() {
@@ -145,11 +145,11 @@ impl Ledger {
                 let why = loaded.failed.as_deref().unwrap_or("nothing was read");
                 let ends = if before.sheds > 0 { "; clients come back one by one" } else { "" };
                 let reason = format!("for {:?}: {why}{ends}", feedback.believed_for());
-                told.push(("load known", "load unknown", reason));
+                told.push(("known", "unknown", reason));
             }
             Some(load) if loaded.is_told_unknown => {
                 loaded.is_told_unknown = false;
-                told.push(("load unknown", "load known", at(load)));
+                told.push(("unknown", "known", at(load)));
             }
             _ => {}
         }
