@@ -129,7 +129,7 @@ pub fn decide<T: Tracer>(
     let leaf = plan.leaf(vip_plan, client);
     let ranking = plan.ranking(vip_plan, leaf.class);
     tracer.located(client, leaf.depth);
-    let stretch = plan.stretch(vip_plan, leaf.class);
+    let stretch = if health.any_sheds() { plan.stretch(vip_plan, leaf.class) } else { Stretch::ANYWHERE };
     let decision =
         Walk::new(plan, health, vip_plan, family, client, draw, tracer).decision(ranking, stretch, leaf.depth);
     tracer.settled(&decision);
@@ -231,6 +231,7 @@ impl<'a, T: Tracer> Walk<'a, T> {
 
     /// The first pool of a ranking that may serve and does not send this client elsewhere for its load. When all do,
     /// nobody has room, and it is sent where it would be without any of this.
+    #[cold]
     fn with_room(&mut self, ranking: &Ranking, stretch: Stretch) -> Option<(PoolId, Reason)> {
         (self.shedding, self.stretch) = (true, stretch);
         let found = self.pool(ranking);

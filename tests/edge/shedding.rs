@@ -1,6 +1,7 @@
 //! From requests in hand to answers of DNS: a region that is full sends clients elsewhere, in one process or read from another, and
 //! says so wherever an operator looks.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -118,12 +119,53 @@ fn a_region_that_is_full_is_read_from_its_admin_api() {
     }
     let ((origin, free), dir) = (slow(), tempfile::tempdir().unwrap());
     let port = crate::kit::edge::port();
-    let admin = format!("{ADMIN}listen = \"127.0.0.1:{port}\"\n");
-    let load = format!("load = {{ urls = [\"http://127.0.0.1:{port}/v1/headroom\"], interval = \"1s\" }}");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    // The SHA-256 of "secret".
+    let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let tokens = file("tokens.toml", &format!("[token.dns]\nsha256 = \"{digest}\"\nrole = \"read\"\n"));
+    let token = file("dns.token", "secret\n");
+    let admin = format!(
+        "{ADMIN}listen = \"127.0.0.1:{port}\"\ntls = \"api\"\ntokens_file = \"{tokens}\"\n\
+         [tls.api]\ncertificate = \"cert.pem\"\nkey_file = \"key.pem\"\n"
+    );
+    let load = format!(
+        "load = {{ urls = [\"https://127.0.0.1:{port}/v1/headroom\"], interval = \"1s\", verify = false, \
+         token_file = \"{token}\" }}"
+    );
     let vip = VIP.replace("LOAD", &load);
     let setup =
         Setup::before(&origin).pool("max_requests = 10").section(&admin).section(&vip).section(&zone(dir.path()));
     shed_and_return(&setup.start(), &free);
+}
+
+#[test]
+fn a_token_is_shown_to_the_publisher() {
+    if only_for_rhumb() {
+        return;
+    }
+    let publisher = Origin::start(|request| match request.header("authorization").as_deref() {
+        Some("Bearer secret") => {
+            fixed(200, r#"{"regions": [{"name": "here", "in_flight": 12, "queue": 3, "capacity": 100}]}"#)
+        }
+        _ => fixed(401, ""),
+    });
+    let (origin, dir) = (Origin::plain(), tempfile::tempdir().unwrap());
+    let token = dir.path().join("dns.token");
+    std::fs::write(&token, "secret\n").unwrap();
+    let urls = format!("urls = [\"http://{}/v1/headroom\"]", publisher.address);
+    let load = format!("load = {{ {urls}, interval = \"1s\", token_file = \"{}\" }}", token.display());
+    let vip = VIP.replace("LOAD", &load);
+    let edge = Setup::before(&origin).section(ADMIN).section(&vip).section(&zone(dir.path())).start();
+    within("a load that is known", PATIENCE, || {
+        edge.admin("GET", "/v1/pools/here-vip", "").1.contains("\"load\":0.15")
+    });
+    std::fs::write(&token, "another\n").unwrap();
+    within("a refusal", PATIENCE, || edge.admin("GET", "/v1/events", "").1.contains("status 401"));
 }
 
 #[test]

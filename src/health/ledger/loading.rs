@@ -40,7 +40,9 @@ impl Loads {
             model.pools.iter().enumerate().filter_map(|(at, pool)| Some((PoolId::from(at), pool.load.as_ref()?)));
         let ttls = if model.pools.iter().any(|pool| pool.load.is_some()) { ttls(model) } else { HashMap::new() };
         let loaded = |(id, feedback): (PoolId, &std::sync::Arc<LoadFeedback>)| {
-            let line = Line::of(feedback, ttls.get(&id).copied().unwrap_or_default());
+            // One that is only somebody's fallback has the longest there is.
+            let ttl = ttls.get(&id).copied().or_else(|| model.vips.iter().map(|vip| vip.ttl).max());
+            let line = Line::of(feedback, ttl.unwrap_or_default());
             let sources = feedback.urls.len().max(1);
             let known = named.get(model.pool(id).name.as_str());
             let mut loaded = match known {
