@@ -33,6 +33,7 @@ fn record() -> Record<'static> {
         region: "eu-west",
         route: Some("routes[2]"),
         pool: Some("eu-app"),
+        sent_on_to: None,
         endpoint: Some("192.0.2.10:8080".parse().expect("an address")),
         client: "203.0.113.7".parse().expect("an address"),
         peer: "10.0.0.2:40312".parse().expect("an address"),

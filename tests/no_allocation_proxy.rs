@@ -190,6 +190,7 @@ fn counting_a_request_and_writing_its_line() {
         region: "eu-west",
         route: Some("app"),
         pool: Some("eu"),
+        sent_on_to: None,
         endpoint: Some("192.0.2.10:8080".parse().unwrap()),
         client: "2001:db8::7".parse().unwrap(),
         peer: "10.0.0.2:40312".parse().unwrap(),

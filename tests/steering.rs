@@ -518,3 +518,36 @@ fn explain_tells_what_decide_did() {
     assert_eq!(down.decision.endpoints(), ask(&plan, &world.down(&[EU]), vip, "10.20.7.0/24").endpoints());
     assert_eq!(HOLDS_FOREVER, u32::MAX);
 }
+
+#[test]
+fn beyond_a_region_clients_go_where_they_would_if_it_were_drained() {
+    let mut world = World::three();
+    let members = |weights: [u32; 3]| {
+        let member = |(at, weight)| Member { pool: PoolId::from(at), weight, bias: 0 };
+        weights.into_iter().enumerate().map(member).collect::<Vec<_>>()
+    };
+    world.model.pools[1].fallback = Some(PoolId(2));
+    let vips = [
+        world.vip(Policy::Geoproximity(members([1, 1, 1]))),
+        world.vip(Policy::Weighted(members([5, 3, 2]))),
+        world.vip(Policy::Hash(members([1, 1, 1]))),
+        world.vip(Policy::Failover(members([1, 1, 1]))),
+    ];
+    let plan = world.plan();
+    let up = HealthTable::all_up(&world.model);
+    // With all else well, and with one more region down.
+    for down in [&[][..], &[PoolId(2)]] {
+        let health = up.with_down(&world.model, &[], down);
+        for (at, vip) in (0..3).flat_map(|at| vips.map(|vip| (at, vip))) {
+            let drained = health.with_withdrawn(&world.model, &[], &[PoolId::from(at)]);
+            for number in 0..2_000_u32 {
+                let client = Client::from_source(IpAddr::from((0x0a14_0000 + number * 4_001).to_be_bytes()));
+                let draw = Draw { random: u64::from(number), seconds: 1_700_000_000 };
+                let beyond = decide_beyond(RegionId::from(at), &plan, &health, vip, Family::V4, &client, draw);
+                let as_drained = decide(&plan, &drained, vip, Family::V4, &client, draw, &mut Silent);
+                assert_eq!((beyond.pool, beyond.endpoints()), (as_drained.pool, as_drained.endpoints()));
+                assert_ne!(beyond.pool, Some(PoolId::from(at)));
+            }
+        }
+    }
+}

@@ -150,6 +150,7 @@ pub fn listener(model: &Model, listener: &Listener) -> Vec<Fact> {
     facts.time("queue_timeout", limits.queue_timeout, usual.queue_timeout);
     facts.some("client_rate", limits.client_rate, |rate| rate.to_string());
     facts.0.push(fact("drain_timeout", show_duration(listener.drain_timeout)));
+    facts.add("misdirected", listener.sends_on, true, |sends_on| if sends_on { "forward" } else { "serve" }.to_owned());
     match &listener.protocol {
         Protocol::Http(http) => of_http(model, http, &mut facts),
         Protocol::Tcp(forward) => of_forward(model, forward, FlowTimeouts::TCP, &mut facts),

@@ -3,6 +3,7 @@
 //! All that the configuration names is there from the beginning, and what is alerted on is there at zero. Status codes and
 //! reasons that never came are left out, as everywhere.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -34,9 +35,9 @@ pub(super) fn write(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
 fn requests(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
     let help = "Requests that are over, by status; code none: no response was sent, route none: there was none for it";
     page.counters("proxy_requests", help, |samples| {
-        for (name, codes) in &totals.routes {
+        for (name, sums) in &totals.routes {
             let (route, pool) = (name.route.as_deref().unwrap_or(NONE), name.pool.as_deref().unwrap_or(NONE));
-            for (code, count) in codes {
+            for (code, count) in &sums.codes {
                 let code =
                     code.map_or(OTHER.to_owned(), |code| if code == 0 { NONE.to_owned() } else { code.to_string() });
                 let labels = [("listener", &*name.listener), ("route", route), ("pool", pool), ("code", &*code)];
@@ -44,6 +45,17 @@ fn requests(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
             }
         }
         Ok(())
+    })?;
+    let mut sent_on: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (name, sums) in totals.routes.iter().filter(|(_, sums)| sums.sent_on > 0) {
+        *sent_on.entry((&name.listener, name.pool.as_deref().unwrap_or(NONE))).or_default() += sums.sent_on;
+    }
+    let help = "Requests of clients with an old answer of DNS that another region's pool was asked to serve; left out \
+                where there were none";
+    page.counters("proxy_misdirected_requests", help, |samples| {
+        sent_on
+            .iter()
+            .try_for_each(|((listener, pool), count)| samples.add([("listener", *listener), ("pool", *pool)], *count))
     })
 }
 

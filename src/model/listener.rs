@@ -32,6 +32,8 @@ pub struct Listener {
     pub limits: Limits,
     /// How long connections may stay when we leave.
     pub drain_timeout: Duration,
+    /// Whether clients that it cannot serve are sent on to the region to which DNS would send them now.
+    pub sends_on: bool,
 }
 
 /// What is spoken at a listener.

@@ -105,6 +105,7 @@ fn write_response(record: &Record<'_>, fields: &mut Fields<'_>) {
     fields.number("bytes_out", record.bytes_out);
     fields.some_word("route", record.route);
     fields.some_word("pool", record.pool);
+    fields.some_word("sent_on_to", record.sent_on_to);
     if let Some(endpoint) = record.endpoint {
         fields.shown("endpoint", endpoint);
     }
@@ -305,6 +306,7 @@ pub(super) mod samples {
             region: "eu-west",
             route: Some("routes[2]"),
             pool: Some("eu-app"),
+            sent_on_to: None,
             endpoint: Some("192.0.2.10:8080".parse().unwrap()),
             client: "203.0.113.7".parse().unwrap(),
             peer: "10.0.0.2:40312".parse().unwrap(),

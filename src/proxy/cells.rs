@@ -213,6 +213,7 @@ const CODES: usize = 24;
 #[repr(align(128))]
 pub struct RouteCell {
     codes: Labelled<u16, CODES>,
+    sent_on: Count,
 }
 
 impl RouteCell {
@@ -221,13 +222,28 @@ impl RouteCell {
     pub fn add(&self, status: u16) {
         self.codes.add(status);
     }
+
+    /// It was sent on to another region.
+    pub fn sent_on(&self) {
+        self.sent_on.add(1);
+    }
+}
+
+/// The sums of [`RouteCell`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteSums {
+    /// Requests by status.
+    pub codes: BTreeMap<Option<u16>, u64>,
+    /// Requests that another region was asked to serve.
+    pub sent_on: u64,
 }
 
 impl Summed for RouteCell {
-    type Sums = BTreeMap<Option<u16>, u64>;
+    type Sums = RouteSums;
 
-    fn add_to(&self, sums: &mut Self::Sums) {
-        self.codes.add_to(sums);
+    fn add_to(&self, sums: &mut RouteSums) {
+        self.codes.add_to(&mut sums.codes);
+        sums.sent_on += self.sent_on.get();
     }
 }
 
@@ -453,9 +469,10 @@ mod tests {
         let cell = RouteCell::default();
         (200..250).for_each(|status| cell.add(status));
         (0..3).for_each(|_| cell.add(200));
-        let mut sums = BTreeMap::new();
+        let mut sums = RouteSums::default();
         cell.add_to(&mut sums);
         cell.add_to(&mut sums);
+        let sums = sums.codes;
         assert_eq!((sums[&Some(200)], sums[&Some(223)], sums.get(&Some(224))), (8, 2, None));
         assert_eq!(sums[&None], 2 * (50 - CODES as u64));
     }

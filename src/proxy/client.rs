@@ -20,9 +20,9 @@ use crate::proxy::cells::ListenerCell;
 use crate::proxy::cells::RouteCell;
 use crate::proxy::core::Core;
 use crate::proxy::decide::Caller;
+use crate::proxy::story::Story;
 use crate::proxy::tls::Presented;
 use crate::regional::front::Front;
-use crate::regional::pool::PoolPlan;
 use crate::route::client::is_in;
 use crate::route::forwarded::Words;
 
@@ -142,19 +142,26 @@ impl Door {
         self.bounds.hold(|bounds| &bounds.requests, self.front.listener.limits.requests_max)
     }
 
-    /// A request of that route and pool was answered so.
+    /// A request is over.
     ///
-    /// The pool is the one that it was sent to: by now its id may be another pool's, in another configuration.
-    pub fn count(&self, core: &Core, route: Option<usize>, pool: Option<&PoolPlan>, status: u16) {
+    /// Its pool is the one that it was sent to: by now its id may be another pool's, in another configuration.
+    pub fn count(&self, core: &Core, story: &Story) {
+        let (route, pool) = (story.route(), story.pool());
         let counted: Counted = (route, pool.map(|pool| pool.id));
+        let add = |cell: &RouteCell| {
+            cell.add(story.status());
+            if story.is_sent_on() {
+                cell.sent_on();
+            }
+        };
         if let Some(cell) = self.routes.borrow().get(&counted) {
-            return cell.add(status);
+            return add(cell);
         }
         let pool_name = pool.map(|pool| &*pool.name);
         let route_name = route.and_then(|route| self.front.plan.routes().get(route)).map(|route| route.name.as_str());
         let worker = core.number as usize;
         let cell = core.shared.counts.route(worker, &self.front.listener.name, route_name, pool_name);
-        cell.add(status);
+        add(&cell);
         self.routes.borrow_mut().insert(counted, cell);
     }
 

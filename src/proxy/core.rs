@@ -338,7 +338,7 @@ impl Core {
         door.cell.request_ended(story.took(now));
         door.cell.bytes(story.bytes_in(), bytes_out);
         story.refusal().into_iter().for_each(|code| door.cell.refused(code));
-        door.count(self, story.route(), story.pool(), story.status());
+        door.count(self, story);
         let mut lines = self.lines.borrow_mut();
         if lines.is_on() {
             lines.log(&story.record(client, bytes_out, now), self.draw(), now);

@@ -29,6 +29,7 @@ use crate::proxy::cells::ListenerSums;
 use crate::proxy::cells::PoolCell;
 use crate::proxy::cells::PoolSums;
 use crate::proxy::cells::RouteCell;
+use crate::proxy::cells::RouteSums;
 use crate::proxy::cells::Summed;
 
 /// How flows end, that are there before they happen.
@@ -107,7 +108,7 @@ impl ProxyCounts {
         let mut routes = totals(&mut cells.routes, names.routes.keys());
         for (name, codes) in names.routes {
             let sums = routes.entry(name).or_default();
-            codes.iter().for_each(|code| _ = sums.entry(Some(*code)).or_default());
+            codes.iter().for_each(|code| _ = sums.codes.entry(Some(*code)).or_default());
         }
         let mut flows = totals(&mut cells.flows, names.flows.iter());
         for (name, sums) in flows.iter_mut().filter(|(name, _)| names.flows.contains(name)) {
@@ -153,8 +154,8 @@ fn totals<'n, K: Ord + Clone + 'n, C: Summed>(
 pub struct ProxyTotals {
     /// By the listener's name.
     pub listeners: BTreeMap<String, ListenerSums>,
-    /// By listener, route and pool, then by status.
-    pub routes: BTreeMap<RouteName, BTreeMap<Option<u16>, u64>>,
+    /// By listener, route and pool.
+    pub routes: BTreeMap<RouteName, RouteSums>,
     /// By L4 listener and pool, then by how they ended.
     pub flows: BTreeMap<FlowName, BTreeMap<Option<&'static str>, u64>>,
     /// By the pool's name.
@@ -287,6 +288,7 @@ pub(crate) mod samples {
             proxy_protocol_to: None,
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(300),
+            sends_on: true,
         }
     }
 
@@ -333,9 +335,9 @@ mod tests {
     fn what_is_configured_is_there_before_anything_happens() {
         let totals = ProxyCounts::default().totals(&model(&["edge"]));
         assert_eq!(totals.listeners["edge"], ListenerSums::default());
-        assert_eq!(totals.routes[&route("edge", Some("app"), Some("eu"))][&Some(503)], 0);
-        assert_eq!(totals.routes[&route("edge", Some("moved"), None)], BTreeMap::from([(Some(308), 0)]));
-        assert_eq!(totals.routes[&route("edge", None, None)][&Some(404)], 0);
+        assert_eq!(totals.routes[&route("edge", Some("app"), Some("eu"))].codes[&Some(503)], 0);
+        assert_eq!(totals.routes[&route("edge", Some("moved"), None)].codes, BTreeMap::from([(Some(308), 0)]));
+        assert_eq!(totals.routes[&route("edge", None, None)].codes[&Some(404)], 0);
         let pools: Vec<&String> = totals.pools.keys().collect();
         assert_eq!(pools, ["eu", "us"], "us stands in for eu");
         assert!(totals.endpoints.contains_key(&("us".into(), "198.51.100.10".into())));
@@ -363,7 +365,7 @@ mod tests {
         assert_eq!((edge.connections, edge.requests), (Stays { begun: 6, now: 5 }, Stays { begun: 3, now: 0 }));
         assert_eq!((edge.bytes_in, edge.bytes_out, edge.micros, edge.durations[3]), (30, 300, 9_000, 3));
         assert_eq!(edge.refused[&Some("host_missing")], 3);
-        assert_eq!(totals.routes[&route("edge", Some("app"), Some("eu"))][&Some(200)], 3);
+        assert_eq!(totals.routes[&route("edge", Some("app"), Some("eu"))].codes[&Some(200)], 3);
         let eu = &totals.pools["eu"];
         assert_eq!((eu.failures[Failure::Tls as usize], eu.panicking, eu.queue.now), (3, 1, 3));
     }

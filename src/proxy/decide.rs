@@ -11,6 +11,7 @@ use http::Method;
 use http::StatusCode;
 use http::header;
 
+use crate::model::Moment;
 use crate::model::PoolId;
 use crate::model::Underscores;
 use crate::proxy::asked::Asked;
@@ -19,8 +20,11 @@ use crate::proxy::h1::request::TARGET_BYTES_MAX;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::tls::Presented;
 use crate::proxy::websocket;
+use crate::regional::Regional;
+use crate::regional::elsewhere::Visitor;
 use crate::regional::front::Front;
 use crate::regional::pool::PoolPlan;
+use crate::regional::which::Serves;
 use crate::route::client;
 use crate::route::cookies;
 use crate::route::forwarded;
@@ -32,10 +36,12 @@ use crate::route::keyed;
 use crate::route::path::PathFault;
 use crate::route::plan::ActionPlan;
 use crate::route::refusal::Refusal;
+use crate::route::sent_on;
 use crate::route::strict;
 use crate::route::strict::Parsed;
 use crate::route::template::Values;
 use crate::route::upgrade::Upgrade;
+use crate::world::World;
 
 /// Who asks, as far as it is decided by.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +98,8 @@ pub struct Forwarded {
     pub known: Known,
     /// The pool its route names for this client.
     pub pool: PoolId,
+    /// The pool that serves it.
+    pub serves: Serves,
     /// What is sent there.
     pub outgoing: Outgoing,
     /// The value of its sticky cookie.
@@ -115,13 +123,15 @@ impl Decision {
     }
 }
 
-/// Decides. `key` works out the key of a pool from the head and the client, where it needs one.
+/// Decides. `serves` says which pool serves a request for the pool that its route names, and the key by which that pool chooses.
+///
+/// A request that another region serves goes there as the client sent it: the routes of that region are for it, and change it.
 pub fn decide(
     front: &Front,
     caller: &Caller<'_>,
     asked: &mut Asked,
     draw: u64,
-    key: impl FnOnce(PoolId, &Head<'_>, IpAddr) -> u64,
+    serves: impl FnOnce(PoolId, &Head<'_>, IpAddr) -> (Serves, u64),
 ) -> Decision {
     if front.http().underscores == Underscores::Drop {
         hop_by_hop::drop_underscores(&mut asked.headers);
@@ -146,7 +156,7 @@ pub fn decide(
         Upgrade::To(protocol) => Some(protocol.to_ascii_lowercase()),
     };
     let chosen = found.and_then(|(_, route)| route.pool(&head, address));
-    let key = chosen.map_or(0, |pool| key(pool, &head, address));
+    let chosen = chosen.map(|pool| (pool, serves(pool, &head, address)));
     let sticky = found.and_then(|(_, route)| cookies::value(headers, route.sticky.as_deref()?)).map(<[u8]>::to_vec);
     let (host, path) = (host.to_owned(), admitted.path.clone().into_owned());
     let query = query.map(str::to_owned);
@@ -176,8 +186,12 @@ pub fn decide(
         }
         ActionPlan::Forward { .. } => {}
     }
-    let Some(pool) = chosen else { return Decision::NoRoute(known) };
-    let path = match route.backend_path(&values, front.http().paths) {
+    let Some((pool, (serves, key))) = chosen else { return Decision::NoRoute(known) };
+    let is_sent_on = serves.is_sent_on();
+    // Its cookies are for that region's endpoints.
+    let sticky = sticky.filter(|_| !is_sent_on);
+    let rewritten = if is_sent_on { None } else { route.backend_path(&values, front.http().paths) };
+    let path = match rewritten {
         None => known.path.clone(),
         Some(Ok(path)) => path,
         Some(Err(fault)) => return Decision::Refused(Refusal::Path(fault)),
@@ -194,7 +208,11 @@ pub fn decide(
     if upgrade.as_deref() == Some("websocket") && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         headers.insert(header::SEC_WEBSOCKET_KEY, websocket::key(draw));
     }
-    route.edit_request(&mut headers, &values);
+    if is_sent_on {
+        sent_on::mark(&mut headers, &front.region);
+    } else {
+        route.edit_request(&mut headers, &values);
+    }
     let outgoing = Outgoing {
         method: if asked.protocol.is_some() { Method::GET } else { asked.method.clone() },
         is_grpc: is_grpc(&headers),
@@ -207,7 +225,7 @@ pub fn decide(
         is_extended_connect: asked.protocol.is_some(),
         says_empty: matches!(asked.method, Method::POST | Method::PUT | Method::PATCH),
     };
-    Decision::Forwarded(Box::new(Forwarded { known, pool, outgoing, sticky, key, declared }))
+    Decision::Forwarded(Box::new(Forwarded { known, pool, serves, outgoing, sticky, key, declared }))
 }
 
 /// Which trailers the client says will come, of those that may pass.
@@ -250,7 +268,25 @@ fn prepare(headers: &mut HeaderMap, authority: &HeaderValue, caller: &Caller<'_>
     forwarded::announce(headers, &hop, caller.words);
 }
 
+/// Which pool serves a request of `front` for the pool that its route names, in that world; and its key there, for the pool that
+/// serves may hash although the route's own does not.
+#[inline]
+pub fn serves(
+    (world, front): (&World, &Front),
+    own: PoolId,
+    head: &Head<'_>,
+    client: IpAddr,
+    now: Moment,
+) -> (Serves, u64) {
+    let regional: &Regional = &world.snapshot.regional;
+    let was_sent_on = || sent_on::is_marked(head.headers);
+    let visitor = || Visitor { host: Some(head.host), client, now, was_sent_on: was_sent_on() };
+    let serves = regional.serves(&front.site, (&world.snapshot.plan, &world.health), own, visitor);
+    let key = regional.pool(serves.pool).map_or(0, |plan| pool_key(plan, head, client));
+    (serves, key)
+}
+
 /// The key of a request for a pool that hashes.
-pub fn pool_key(plan: &PoolPlan, head: &Head<'_>, client: IpAddr) -> u64 {
+fn pool_key(plan: &PoolPlan, head: &Head<'_>, client: IpAddr) -> u64 {
     if plan.method.is_keyed() { keyed::key(&plan.upstream.keyed_on, head, client, plan.service) } else { 0 }
 }

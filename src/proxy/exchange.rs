@@ -37,7 +37,7 @@ use crate::proxy::decide::Decision;
 use crate::proxy::decide::Forwarded;
 use crate::proxy::decide::Known;
 use crate::proxy::decide::decide;
-use crate::proxy::decide::pool_key;
+use crate::proxy::decide::serves;
 use crate::proxy::exchange::attempt::Failed;
 use crate::proxy::exchange::judge::Judged;
 use crate::proxy::front::Front;
@@ -51,7 +51,6 @@ use crate::proxy::story::Story;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::pool::Pool;
 use crate::regional::choice::Wish;
-use crate::regional::which;
 use crate::route::head::Head;
 use crate::route::plan::RoutePlan;
 
@@ -96,9 +95,10 @@ impl Begun {
             let Forwarded { known, outgoing, .. } = &**forwarded;
             let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
             let sticky = forwarded.sticky.as_deref();
-            let request = Request { core, view, client, deadline, route, known, sticky, arrived: story.arrived() };
-            let (own, key) = (forwarded.pool, forwarded.key);
-            *reply = request.forward((own, key), outgoing, forwarded.declared.as_ref(), front, story).await;
+            let (is_sent_on, arrived) = (forwarded.serves.is_sent_on(), story.arrived());
+            let request = Request { core, view, client, deadline, route, known, is_sent_on, sticky, arrived };
+            let serves = (forwarded.serves.pool, forwarded.key);
+            *reply = request.forward(serves, outgoing, forwarded.declared.as_ref(), front, story).await;
         }
         if let Some(forwarded) = forwarded.take() {
             story.knows(forwarded.known);
@@ -153,12 +153,9 @@ fn decided<F: Front>(
         story.refused("requests_max");
         return Err(Reply::unavailable(Some(1)));
     }
-    let key = |own, head: &Head<'_>, address| {
-        // The pool that serves may hash although the route's own does not.
-        let serves = which::pool(&view.world.snapshot.model, &view.world.health, own);
-        view.pool(serves).map_or(0, |pool| pool_key(&pool.plan, head, address))
-    };
-    let decision = decide(&client.door.front, &client.caller(), asked, core.draw(), key);
+    let (door, arrived) = (&client.door, asked.arrived());
+    let serves = |own, head: &Head<'_>, address| serves((&view.world, &door.front), own, head, address, arrived);
+    let decision = decide(&client.door.front, &client.caller(), asked, core.draw(), serves);
     if let Some(address) = decision.client()
         && let Some(wait) = client.door.asks_too_often(address, asked.arrived())
     {
@@ -199,6 +196,8 @@ struct Request<'a> {
     deadline: &'a Deadline,
     route: &'a RoutePlan,
     known: &'a Known,
+    /// Whether another region serves it: by the routes of that one, and with its cookies.
+    is_sent_on: bool,
     /// The value of the client's sticky cookie.
     sticky: Option<&'a [u8]>,
     /// When its head was there.
@@ -218,18 +217,17 @@ impl Request<'_> {
     /// To a pool, and its response to the client; or what the client is told instead.
     async fn forward<F: Front>(
         &self,
-        (own, key): (PoolId, u64),
+        (serves, key): (PoolId, u64),
         outgoing: &Outgoing,
         declared: Option<&HeaderMap>,
         front: &mut F,
         story: &mut Story,
     ) -> Option<Reply> {
-        let world = &self.view.world;
-        let Some(pool) = self.view.pool(which::pool(&world.snapshot.model, &world.health, own)) else {
+        let Some(pool) = self.view.pool(serves) else {
             story.nobody();
             return Some(Reply::unavailable(None));
         };
-        story.goes_to(pool);
+        story.goes_to(pool, self.is_sent_on);
         let mut now = self.arrived;
         pool.request(now);
         let http = self.client.door.front.http();
@@ -240,7 +238,8 @@ impl Request<'_> {
         let has_body = outgoing.sent_extent() != Extent::None;
         let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
         let patience = self.patience(outgoing);
-        let sticky = self.sticky.and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
+        let sticky =
+            self.sticky.filter(|_| !self.is_sent_on).and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
         let wish = Wish { key, draw: self.core.draw(), sticky };
         let (mut tried, mut tries) = ([0u32; TRIES_MAX], 0);
         // What is awaited stands outside of what is matched on: a future keeps that as long.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::health::headroom::Headroom;
 use crate::health::headroom::Room;
 use crate::health::names::member_names;
+use crate::model::Listener;
 use crate::model::Model;
 use crate::model::PoolId;
 use crate::model::Protocol;
@@ -63,12 +64,7 @@ fn bears(model: &Model, region: RegionId, pools: u64) -> u64 {
 
 /// Pools whose connections are forwarded as they are.
 fn forwarded(model: &Model) -> BTreeSet<PoolId> {
-    let of = |protocol: &Protocol| match protocol {
-        Protocol::Http(_) => Vec::new(),
-        Protocol::Tcp(forward) | Protocol::Udp(forward) => vec![forward.pool],
-        Protocol::TlsPassthrough(named) => named.iter().map(|(_, forward)| forward.pool).collect(),
-    };
-    model.listeners.iter().flat_map(|listener| of(&listener.protocol)).collect()
+    model.listeners.iter().flat_map(Listener::flow_pools).collect()
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Record<'a> {
     pub route: Option<&'a str>,
     /// The pool's name, when it was to go to one.
     pub pool: Option<&'a str>,
+    /// The other region that served it, where ours could not.
+    pub sent_on_to: Option<&'a str>,
     /// The endpoint that was tried last.
     pub endpoint: Option<SocketAddr>,
     /// Who asked, as far as it is believed: of a trusted proxy whom it names.

@@ -37,6 +37,7 @@ pub struct Story {
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     pool: Option<Rc<Pool>>,
+    is_sent_on: bool,
     endpoint: Option<SocketAddr>,
     attempts: u8,
     phases: Phases,
@@ -58,6 +59,7 @@ impl Story {
             user_agent: kept(header::USER_AGENT),
             referer: kept(header::REFERER),
             pool: None,
+            is_sent_on: false,
             endpoint: None,
             attempts: 0,
             phases: Phases { head: asked.head_took, ..Phases::default() },
@@ -78,6 +80,7 @@ impl Story {
             user_agent: None,
             referer: None,
             pool: None,
+            is_sent_on: false,
             endpoint: None,
             attempts: 0,
             phases: Phases::default(),
@@ -103,6 +106,11 @@ impl Story {
         self.pool.as_ref().map(|pool| &*pool.plan)
     }
 
+    /// Whether another region was asked to serve it.
+    pub fn is_sent_on(&self) -> bool {
+        self.is_sent_on
+    }
+
     /// It may not pass, for this reason.
     pub fn refused(&mut self, code: &'static str) {
         self.refusal = Some(code);
@@ -114,9 +122,10 @@ impl Story {
         self.ended = Ended(Cause::Answered, Stage::Request);
     }
 
-    /// It goes to this pool.
-    pub fn goes_to(&mut self, pool: &Rc<Pool>) {
+    /// It goes to this pool, which may be another region's.
+    pub fn goes_to(&mut self, pool: &Rc<Pool>, is_sent_on: bool) {
         self.pool = Some(pool.clone());
+        self.is_sent_on = is_sent_on;
     }
 
     /// It is sent there.
@@ -265,6 +274,7 @@ impl Story {
             region: &front.region,
             route: route.map(|route| route.name.as_str()),
             pool: self.pool.as_ref().map(|pool| &*pool.plan.name),
+            sent_on_to: self.pool.as_ref().filter(|_| self.is_sent_on).map(|pool| &*pool.plan.region),
             endpoint: self.endpoint,
             client: known.map_or(client.peer.ip(), |known| known.client) as IpAddr,
             peer: client.peer,

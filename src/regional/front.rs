@@ -7,6 +7,7 @@ use crate::model::Listener;
 use crate::model::Model;
 use crate::model::PoolId;
 use crate::model::Protocol;
+use crate::regional::elsewhere::Site;
 use crate::route::plan::ActionPlan;
 use crate::route::plan::Plan;
 use crate::route::strict::Rules;
@@ -20,18 +21,21 @@ pub struct Front {
     pub region: String,
     /// What becomes of requests.
     pub plan: Plan,
+    /// As DNS sees it.
+    pub site: Site,
     /// `http` or `https`.
     pub scheme: &'static str,
 }
 
 impl Front {
     /// Of a checked model; none for listeners that are not HTTP.
-    pub(super) fn of(model: &Model, listener: &Listener) -> Option<Self> {
+    pub(super) fn of(model: &Model, listener: &Listener, site: Site) -> Option<Self> {
         let Protocol::Http(http) = &listener.protocol else { return None };
         let plan = Plan::of(&http.routes, |pool| model.pool(pool).name.as_str());
         Some(Front {
             region: model.region(listener.region).name.clone(),
             plan: plan.expect("routes were compiled when the configuration was checked"),
+            site,
             scheme: if http.tls.is_empty() { "http" } else { "https" },
             listener: listener.clone(),
         })

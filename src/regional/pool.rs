@@ -23,6 +23,8 @@ pub struct PoolPlan {
     pub id: PoolId,
     /// Its key in the configuration.
     pub name: Arc<str>,
+    /// The name of its region.
+    pub region: Arc<str>,
     /// Its endpoints, in the order they were written.
     pub members: Box<[MemberPlan]>,
     /// How one is chosen.
@@ -70,6 +72,7 @@ impl PoolPlan {
         PoolPlan {
             id,
             name: pool.name.as_str().into(),
+            region: model.region(pool.region).name.as_str().into(),
             method: method(pool.balance, &members, pool.upstream.bound_percent, |member| member.weight),
             members,
             balance: pool.balance,

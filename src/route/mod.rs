@@ -27,6 +27,7 @@ pub mod expires;
 pub mod client;
 pub mod client_hello;
 pub mod forwarded;
+pub mod sent_on;
 pub mod refusal;
 pub mod plan;
 pub mod raw;

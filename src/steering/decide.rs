@@ -17,6 +17,7 @@ use crate::model::EndpointId;
 use crate::model::Family;
 use crate::model::FamilyRule;
 use crate::model::PoolId;
+use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
 use crate::steering::client::Client;
@@ -32,6 +33,7 @@ use crate::steering::rank;
 use crate::steering::rank::Group;
 use crate::steering::rank::Ranking;
 use crate::steering::trace::Obstacle;
+use crate::steering::trace::Silent;
 use crate::steering::trace::Tracer;
 
 /// What chance and the time of day contribute to a decision; the same draw gives the same decision.
@@ -159,6 +161,26 @@ pub fn decide_at<T: Tracer>(
     decision
 }
 
+/// Decides as if that region were not: for a client that has come there and cannot be served.
+pub fn decide_beyond(
+    region: RegionId,
+    plan: &Plan,
+    health: &HealthTable,
+    vip: VipId,
+    family: Family,
+    client: &Client,
+    draw: Draw,
+) -> Decision {
+    let vip_plan = &plan.vips[vip.index()];
+    let leaf = plan.leaf(vip_plan, client);
+    let ranking = plan.ranking(vip_plan, leaf.class);
+    let mut silent = Silent;
+    let mut walk = Walk::new(plan, health, vip_plan, family, client, draw, &mut silent);
+    walk.without = Some(region);
+    let stretch = if health.any_sheds() { plan.stretch(vip_plan, leaf.class) } else { Stretch::ANYWHERE };
+    walk.decision(ranking, stretch, leaf.depth)
+}
+
 /// A decision under way.
 struct Walk<'a, T> {
     plan: &'a Plan,
@@ -182,6 +204,8 @@ struct Walk<'a, T> {
     stretch: Stretch,
     /// Whether one did.
     shed: bool,
+    /// Pools of this region are no choice.
+    without: Option<RegionId>,
 }
 
 impl<'a, T: Tracer> Walk<'a, T> {
@@ -194,7 +218,8 @@ impl<'a, T: Tracer> Walk<'a, T> {
         draw: Draw,
         tracer: &'a mut T,
     ) -> Self {
-        let (allowed, holds_for, keyed, without_family) = (Allowed::Usable, u32::MAX, false, None);
+        let (allowed, holds_for, keyed) = (Allowed::Usable, u32::MAX, false);
+        let (without_family, without) = (None, None);
         let (shedding, stretch, shed) = (false, Stretch::ANYWHERE, false);
         Walk {
             plan,
@@ -211,6 +236,7 @@ impl<'a, T: Tracer> Walk<'a, T> {
             shedding,
             stretch,
             shed,
+            without,
         }
     }
 
@@ -333,6 +359,9 @@ impl<'a, T: Tracer> Walk<'a, T> {
     /// Whether a pool may be answered; what is believed of it shortens the TTL either way.
     #[inline]
     fn may_serve(&mut self, pool: PoolId) -> bool {
+        if self.without.is_some_and(|region| self.plan.model().pool(pool).region == region) {
+            return false;
+        }
         let health = self.health.pool(pool);
         self.hold(health.holds_for, || Some(pool));
         if let Some(why) = self.obstacle(pool, health) {

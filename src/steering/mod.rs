@@ -30,7 +30,7 @@ mod trace;
 mod uses;
 
 pub use client::Client;
-pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at};
+pub use decide::{Decision, Draw, Reason, Verdict, decide, decide_at, decide_beyond};
 pub use pick::Keying;
 pub use plan::{Plan, PlanFigures};
 pub use rank::{Group, Ranking};

@@ -25,6 +25,7 @@ mod hosts;
 mod http2;
 mod keyed;
 mod limits;
+mod misdirected;
 mod neighbours;
 mod programs;
 mod reloads;

@@ -79,7 +79,11 @@ impl PoolNow<'_> {
         let step = EndpointStep {
             method: plan.method.name().to_owned(),
             key: plan.method.is_keyed().then(|| keyed::words(&plan.upstream.keyed_on, head, forwarded.known.client)),
-            sticky: route.sticky.as_deref().map(|cookie| self.sticky(cookie, forwarded, named, stays.is_some())),
+            sticky: route
+                .sticky
+                .as_deref()
+                .filter(|_| !forwarded.serves.is_sent_on())
+                .map(|cookie| self.sticky(cookie, forwarded, named, stays.is_some())),
             panics: standing.panics(),
             chosen: chosen.map(|at| plan.members[at].address.to_string()),
             because,

@@ -37,12 +37,15 @@ use crate::proxy::decide::Decision;
 use crate::proxy::decide::Forwarded;
 use crate::proxy::decide::Known;
 use crate::proxy::decide::decide;
-use crate::proxy::decide::pool_key;
+use crate::proxy::decide::serves;
 use crate::proxy::h1::request;
 use crate::proxy::h1::request::BadHead;
 use crate::regional::choice::Choice;
+use crate::regional::elsewhere::Stays;
 use crate::regional::front::Front;
 use crate::regional::which;
+use crate::regional::which::Because;
+use crate::regional::which::Serves;
 use crate::regional::which::Unwell;
 use crate::route::client::is_in;
 use crate::route::explain::Verdict;
@@ -142,7 +145,7 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn take(&self, said: &mut RequestSaid, mut asked: Asked, peer: IpAddr) {
-        let (front, regional) = (self.front, &self.world.snapshot.regional);
+        let front = self.front;
         let mut came = Came { method: asked.method.clone(), headers: asked.headers.clone() };
         if front.http().underscores == Underscores::Drop {
             hop_by_hop::drop_underscores(&mut came.headers);
@@ -150,10 +153,9 @@ impl Steps<'_> {
         let is_trusted = is_in(&front.http().trusted_proxies, peer);
         // Its handshake was for this very name.
         let caller = Caller { peer, is_trusted, words: &Words::of(peer), presented: None };
-        let serves = |own| which::pool(&self.world.snapshot.model, &self.world.health, own);
-        let key =
-            |own, head: &Head<'_>, client| regional.pool(serves(own)).map_or(0, |plan| pool_key(plan, head, client));
-        let decision = decide(front, &caller, &mut asked, self.draw, key);
+        let now = self.proxied.now;
+        let serves = |own, head: &Head<'_>, client| serves((self.world, front), own, head, client, now);
+        let decision = decide(front, &caller, &mut asked, self.draw, serves);
         if let Some(client) = decision.client() {
             said.client = client.to_string();
         }
@@ -200,13 +202,13 @@ impl Steps<'_> {
 
     fn forward(&self, said: &mut RequestSaid, forwarded: &Forwarded, came: &Came) {
         let World { snapshot, health, .. } = self.world;
-        let serves = which::pool(&snapshot.model, health, forwarded.pool);
+        let serves = forwarded.serves;
         let place = forwarded.known.route.unwrap_or_default();
         let route = &self.front.plan.routes()[place];
         let head = head(&forwarded.known, came);
         said.pool = Some(self.pool(route, forwarded, serves, &head));
-        let Some(plan) = snapshot.regional.pool(serves) else { return };
-        let live = self.proxied.live.and_then(|live| live.pool(serves)).map(|live| &**live);
+        let Some(plan) = snapshot.regional.pool(serves.pool) else { return };
+        let live = self.proxied.live.and_then(|live| live.pool(serves.pool)).map(|live| &**live);
         // Without a file each process draws a secret of its own.
         let knows_cookies = self.proxied.live.is_some() || snapshot.model.proxy.sticky_secret_file.is_some();
         let pool = PoolNow { plan, health, live, now: self.proxied.now, knows_cookies };
@@ -232,11 +234,12 @@ impl Steps<'_> {
             }
         };
         said.endpoint = Some(step);
-        let declared = self.front.http().routes.get(place);
+        // The region that serves it changes its response.
+        let declared = self.front.http().routes.get(place).filter(|_| !serves.is_sent_on());
         said.sent = Some(sent(route, declared, &plan.upstream, forwarded, came));
     }
 
-    fn pool(&self, route: &RoutePlan, forwarded: &Forwarded, serves: PoolId, head: &Head<'_>) -> RoutedPool {
+    fn pool(&self, route: &RoutePlan, forwarded: &Forwarded, serves: Serves, head: &Head<'_>) -> RoutedPool {
         let model = &self.world.snapshot.model;
         let name = |id: PoolId| model.pool(id).name.clone();
         let (shared, shared_by) = match &route.action {
@@ -251,28 +254,45 @@ impl Steps<'_> {
             shared,
             shared_by,
             looked_at: self.looked_at(model, forwarded.pool, serves),
-            pool: name(serves),
+            pool: name(serves.pool),
         }
     }
 
-    fn looked_at(&self, model: &Model, own: PoolId, serves: PoolId) -> Vec<RoutedPoolStep> {
-        let looked_at = which::looked_at(model, &self.world.health, own);
-        let is_last_hope = looked_at.iter().all(|(_, unwell)| unwell.is_some());
+    fn looked_at(&self, model: &Model, own: PoolId, serves: Serves) -> Vec<RoutedPoolStep> {
         let step = |(id, unwell): (PoolId, Option<Unwell>)| {
-            let used = id == serves;
-            let because = match unwell {
-                None if id == own => "up",
-                None => "up, the fallback",
-                Some(Unwell::Down) if used && is_last_hope => "down, and serves as it can: no fallback is up",
-                Some(Unwell::Withdrawn) if used && is_last_hope => {
-                    "taken out by an operator, and serves as it can: no fallback is up"
-                }
-                Some(Unwell::Down) => "down",
-                Some(Unwell::Withdrawn) => "taken out by an operator",
+            let used = id == serves.pool;
+            let mut because = match unwell {
+                None if id == own => "up".to_owned(),
+                None => "up, the fallback".to_owned(),
+                Some(Unwell::Down) => "down".to_owned(),
+                Some(Unwell::Withdrawn) => "taken out by an operator".to_owned(),
             };
-            RoutedPoolStep { pool: model.pool(id).name.clone(), used, because: because.to_owned() }
+            if used && let Because::LastHope(stays) = serves.because {
+                because += &format!(", and serves as it can: no fallback is up, and {}", stays_words(model, stays));
+            }
+            RoutedPoolStep { pool: model.pool(id).name.clone(), used, because }
         };
-        looked_at.into_iter().map(step).collect()
+        let mut steps: Vec<_> = which::looked_at(model, &self.world.health, own).into_iter().map(step).collect();
+        if let Because::SentOn(vip) = serves.because {
+            let pool = model.pool(serves.pool);
+            let (region, vip) = (&model.region(pool.region).name, &model.vip(vip).name);
+            let because = format!("of region {region}, where DNS sends this client now for {vip}");
+            steps.push(RoutedPoolStep { pool: pool.name.clone(), used: true, because });
+        }
+        steps
+    }
+}
+
+/// Why no other region is asked.
+fn stays_words(model: &Model, stays: Stays) -> String {
+    match stays {
+        Stays::AsTold => "its listener sends nobody on to other regions".to_owned(),
+        Stays::WasSentOn => "another region has sent it on to here".to_owned(),
+        Stays::NoVip => "no VIP has its name or the listener's address".to_owned(),
+        Stays::NowhereElse(vip) => format!("DNS would send it to no other region for {}", model.vip(vip).name),
+        Stays::InPlaintext(pool) => {
+            format!("{}, to which DNS would send it now, has no `tls`, while it came over TLS", model.pool(pool).name)
+        }
     }
 }
 

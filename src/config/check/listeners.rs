@@ -24,6 +24,7 @@ use crate::model::PathRules;
 use crate::model::Protocol;
 use crate::model::ProxySettings;
 use crate::model::RegionId;
+use crate::regional::elsewhere::reached;
 
 use super::flows;
 use super::names::Names;
@@ -99,6 +100,18 @@ fn listener(
         proxy_protocol_to: spec.send.as_ref().map(|w| w.value),
         limits: limits(spec),
         drain_timeout: spec.drain_timeout.as_ref().map_or(DRAIN_TIMEOUT, |w| w.value),
+        sends_on: spec.misdirected.as_ref().is_none_or(|w| w.value),
+    }
+}
+
+/// Notes the pools of other regions to which listeners send clients on that DNS would send there now. Of a model without errors.
+pub fn sent_on(uses: &mut Uses, model: &Model) {
+    if model.listeners.is_empty() {
+        return;
+    }
+    let answered = crate::steering::Uses::of(model);
+    for (at, listener) in model.listeners.iter().enumerate() {
+        reached(model, &answered, listener).for_each(|pool| uses.by_listener(pool.index(), at));
     }
 }
 

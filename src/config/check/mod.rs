@@ -54,6 +54,9 @@ pub fn check(reports: &mut Reports<'_>, spec: &Spec, files: &mut dyn Files) -> M
     fallback::fallbacks(reports, spec, &names, &mut model);
     pools::of_answers(reports, spec, &names, &uses);
     loads::loads(reports, spec, &names, &uses, &mut model);
+    if !reports.any_error() {
+        listeners::sent_on(&mut uses, &model);
+    }
     upstream::panics(reports, spec, &names, &uses, &mut model);
     // What a wrong name was meant to use would look unused.
     if !reports.any_error() {

@@ -55,6 +55,8 @@ pub struct Listener {
     pub limits: Limits,
     /// How long connections may stay when we leave.
     pub drain_timeout: Option<Written<Duration>>,
+    /// Whether clients with an old answer are sent on.
+    pub misdirected: Option<Written<bool>>,
     /// The largest body.
     pub max_body: Option<Written<u64>>,
     /// Deadlines.
@@ -158,6 +160,9 @@ const UNDERSCORES: Words<Underscores> = Words {
     later: &[],
 };
 
+/// What becomes of a client that came with an old answer and cannot be served; whether it is sent on.
+const MISDIRECTED: Words<bool> = Words { words: &[("forward", true), ("serve", false)], later: &[] };
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -201,6 +206,7 @@ impl Listener {
         let (accept_from, send) = proxy_protocol(reports, &mut fields);
         let limits = Limits::read(reports, &mut fields);
         let drain_timeout = fields.duration(reports, "drain_timeout", Duration::ZERO..=DAY);
+        let misdirected = fields.word(reports, "misdirected", &MISDIRECTED);
         let max_body = bytes(reports, &mut fields, "max_body");
         let timeouts = Timeouts::read(reports, &mut fields, word);
         let (encoded_slash, merge_slashes) = paths(reports, &mut fields);
@@ -217,6 +223,7 @@ impl Listener {
             send,
             limits,
             drain_timeout,
+            misdirected,
             max_body,
             timeouts,
             encoded_slash,

@@ -197,6 +197,10 @@ impl Request<'_> {
             answer.headers.remove(header::TE);
         }
         protocol.into_iter().for_each(|protocol| _ = answer.headers.insert(header::UPGRADE, protocol));
+        // The region that served it has changed it as its routes say.
+        if self.is_sent_on {
+            return;
+        }
         let front = &self.client.door.front;
         let values = values(self.known, front.scheme);
         self.route.edit_response(answer.status, &mut answer.headers, &values, self.core.deadlines.now());

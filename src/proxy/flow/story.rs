@@ -196,6 +196,7 @@ impl FlowStory {
             route: None,
             pool: self.pool().map(|pool| &*pool.name),
             endpoint: self.endpoint,
+            sent_on_to: None,
             client: self.client.ip(),
             peer: self.client,
             flow: Some(self.kind),

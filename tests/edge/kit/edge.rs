@@ -240,7 +240,7 @@ pub fn port() -> u16 {
     }
 }
 
-fn write_certificate(dir: &Path) {
+pub fn write_certificate(dir: &Path) {
     let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()]).unwrap();
     fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
     fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();

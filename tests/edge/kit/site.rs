@@ -73,7 +73,10 @@ impl Site {
 
     /// Writes the configuration, all at once.
     pub fn configure(&self, sections: &str) {
-        let text = head(self.path("admin.sock").to_str().unwrap()) + sections;
+        let mut text = head(self.path("admin.sock").to_str().unwrap()) + sections;
+        if self.path("zones").exists() {
+            text = text.replacen("[server]\n", "[server]\nzones_dir = \"zones\"\n", 1);
+        }
         fs::write(self.path("rhumb.toml.new"), text).unwrap();
         fs::rename(self.path("rhumb.toml.new"), self.path("rhumb.toml")).unwrap();
     }
