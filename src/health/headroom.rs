@@ -41,13 +41,22 @@ impl Room {
 
 impl Headroom {
     /// What is said of one of them.
-    pub fn reading(&self, of: &LoadOf) -> Option<Reading> {
+    ///
+    /// # Errors
+    /// In words, when nothing is, or when it bears nothing: none of its endpoints is up, as before the first round of probes,
+    /// and how loaded they are is not known. Whether it is up is for health checks to say.
+    pub fn reading(&self, of: &LoadOf) -> Result<Reading, String> {
         let (rooms, name) = match of {
             LoadOf::Region(name) => (&self.regions, name),
             LoadOf::Pool(name) => (&self.pools, name),
         };
-        let room = rooms.iter().find(|room| room.name == *name)?;
-        Some(Reading { load: room.load(), capacity: room.capacity })
+        let Some(room) = rooms.iter().find(|room| room.name == *name) else {
+            return Err(format!("nothing is said of {of}"));
+        };
+        match room.capacity {
+            0 => Err(format!("{of} bears nothing: none of its endpoints is up")),
+            capacity => Ok(Reading { load: room.load(), capacity }),
+        }
     }
 }
 
@@ -63,7 +72,9 @@ mod tests {
         assert_eq!((room(0, 0, 0).load(), room(u64::MAX, u64::MAX, 1).load().is_finite()), (1.0, true));
         let headroom = Headroom { regions: vec![room(60, 0, 100)], pools: Vec::new() };
         let read = headroom.reading(&LoadOf::Region("eu".into()));
-        assert_eq!(read, Some(Reading { load: 0.6, capacity: 100 }));
-        assert_eq!(headroom.reading(&LoadOf::Pool("eu".into())), None);
+        assert_eq!(read, Ok(Reading { load: 0.6, capacity: 100 }));
+        assert!(headroom.reading(&LoadOf::Pool("eu".into())).is_err());
+        let down = Headroom { regions: vec![room(3, 0, 0)], pools: Vec::new() };
+        assert!(down.reading(&LoadOf::Region("eu".into())).unwrap_err().contains("bears nothing"));
     }
 }

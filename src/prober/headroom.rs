@@ -171,7 +171,7 @@ fn wanted(model: &Model, mut former: HashMap<Source, Watched>) -> HashMap<Source
 
 fn of_document(found: &Result<Headroom, String>, of: &LoadOf) -> Result<Reading, String> {
     match found {
-        Ok(headroom) => headroom.reading(of).ok_or_else(|| format!("the document has no {of}")),
+        Ok(headroom) => headroom.reading(of),
         Err(why) => Err(why.clone()),
     }
 }

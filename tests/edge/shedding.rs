@@ -173,10 +173,11 @@ fn documents_that_cannot_be_read_are_told_of_and_shed_nobody() {
     if only_for_rhumb() {
         return;
     }
-    let bad: [(&str, Vec<Step>, &str); 4] = [
+    let bad: [(&str, Vec<Step>, &str); 5] = [
         ("status", fixed(500, "{}"), "status 500"),
         ("nonsense", fixed(200, "<html>"), "not a document of headroom"),
-        ("missing", fixed(200, "{\"regions\": []}"), "the document has no region/here"),
+        ("missing", fixed(200, "{\"regions\": []}"), "nothing is said of region/here"),
+        ("down", fixed(200, r#"{"regions": [{"name": "here", "in_flight": 0, "capacity": 0}]}"#), "bears nothing"),
         ("endless", fixed(200, vec![b' '; 2 << 20]), "more than 1048576 bytes"),
     ];
     for (what, steps, why) in bad {
