@@ -17,7 +17,7 @@
 //!   route        a request's head: what may pass, which route it is for, what the backend is told
 //! DECISIONS    still pure
 //!   steering     whose place counts, ranking by policy, what is eligible, the pick, the trace
-//!   regional     listeners and their pools compiled, and who of a pool is there at this moment
+//!   regional     listeners and their pools compiled, who of a pool is there at this moment, and clients with an old answer
 //!   config       what was written, what was meant, and every problem on the way
 //!   snapshot     the model compiled: dense ids, prefix tables, zones
 //!   world        a snapshot and the health table made for it

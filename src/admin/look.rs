@@ -29,6 +29,8 @@ use crate::model::PoolId;
 use crate::model::RegionId;
 use crate::model::VipId;
 use crate::model::WhenAllDown;
+use crate::proxy::core::Shared;
+use crate::regional::tail::TailNow;
 use crate::world::World;
 
 /// One moment.
@@ -41,6 +43,7 @@ pub(super) struct Look {
     /// Places in `orders`.
     by_subject: HashMap<Subject, Vec<usize>>,
     persistent: bool,
+    proxied: Option<Arc<Shared>>,
 }
 
 /// An order and what it is about; nothing in the present model when absent.
@@ -76,7 +79,8 @@ impl Look {
             }
         }
         let persistent = world.snapshot.model.server.state_dir.is_some();
-        Ok((Look { world, now, orders, by_subject, persistent }, more))
+        let proxied = admin.proxied.clone();
+        Ok((Look { world, now, orders, by_subject, persistent, proxied }, more))
     }
 
     /// The model.
@@ -154,6 +158,16 @@ impl Look {
         found
     }
 
+    /// Who still comes to what was drained.
+    pub(super) fn tails(&self) -> Vec<dto::Tail> {
+        let all = self.proxied.iter().flat_map(|proxied| proxied.tails.all(self.now));
+        all.map(|(kind, name, tail)| tail_said(kind, &name, &tail)).collect()
+    }
+
+    fn tail_of(&self, kind: &'static str, name: &str) -> Option<dto::Tail> {
+        Some(tail_said(kind, name, &self.proxied.as_ref()?.tails.of(kind, name, self.now)?))
+    }
+
     /// A region.
     pub(super) fn region(&self, id: RegionId) -> dto::Region {
         let (model, region) = (self.model(), self.model().region(id));
@@ -169,6 +183,7 @@ impl Look {
             endpoints: 0,
             order: self.order(Subject::Region(id)).map(|order| order.words().to_owned()),
             overrides: self.overrides_of(Subject::Region(id)),
+            tail: self.tail_of("region", &region.name),
         };
         for (at, pool) in pools {
             let health = self.world.health.pool(PoolId::from(at));
@@ -202,6 +217,7 @@ impl Look {
             fallback: pool.fallback.map(|pool| model.pool(pool).name.clone()),
             load: self.load(id),
             overrides: self.overrides_of(Subject::Pool(id)),
+            tail: self.tail_of("pool", &pool.name),
             members: None,
             vips: None,
         }
@@ -317,6 +333,18 @@ fn ejected(ejection: &Ejection, now: Moment) -> dto::Ejected {
         since: when::said(ejection.since),
         until: when::said(ejection.until),
         words: ejection.words(now),
+    }
+}
+
+fn tail_said(kind: &str, name: &str, tail: &TailNow) -> dto::Tail {
+    dto::Tail {
+        of: format!("{kind}/{name}"),
+        since: when::said(tail.since),
+        requests: tail.came,
+        last_minute: tail.last_minute,
+        last: tail.last.map(when::said),
+        quiet_seconds: tail.quiet.as_secs(),
+        gone: tail.gone.map(when::said),
     }
 }
 

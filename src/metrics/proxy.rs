@@ -98,6 +98,8 @@ fn listeners(page: &mut Page<'_>, totals: &ProxyTotals) -> fmt::Result {
         }
         Ok(())
     })?;
+    let help = "Requests of clients that came by an old answer of DNS: no answer leads to the listener since a drain";
+    page.counters("proxy_late_requests", help, |samples| of_listeners(samples, totals, |sums| sums.late.into()))?;
     let help = "Requests and connections that were not served, by why; left out where there were none";
     page.counters("proxy_refused", help, |samples| {
         for (name, sums) in &totals.listeners {

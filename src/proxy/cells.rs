@@ -129,6 +129,7 @@ pub struct ListenerCell {
     durations: [Count; DURATION_BUCKETS.len() + 1],
     micros: Count,
     refused: Labelled<&'static str, REASONS>,
+    late: Count,
 }
 
 impl ListenerCell {
@@ -165,6 +166,11 @@ impl ListenerCell {
         self.bytes_out.add(went);
     }
 
+    /// A client came by an old answer: none leads here any more.
+    pub fn came_late(&self) {
+        self.late.add(1);
+    }
+
     /// Something was not served, for a reason with this stable code: a request, or a connection.
     pub fn refused(&self, code: &'static str) {
         self.refused.add(code);
@@ -188,6 +194,8 @@ pub struct ListenerSums {
     pub micros: u64,
     /// What was not served, by reason.
     pub refused: BTreeMap<Option<&'static str>, u64>,
+    /// Requests of clients that came by an old answer.
+    pub late: u64,
 }
 
 impl Summed for ListenerCell {
@@ -201,6 +209,7 @@ impl Summed for ListenerCell {
         sums.durations.iter_mut().zip(&self.durations).for_each(|(sum, count)| *sum += count.get());
         sums.micros = sums.micros.wrapping_add(self.micros.get());
         self.refused.add_to(&mut sums.refused);
+        sums.late += self.late.get();
     }
 }
 

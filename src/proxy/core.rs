@@ -35,6 +35,7 @@ use crate::proxy::flow::gate::Gate;
 use crate::proxy::flow::pipes::Pipes;
 use crate::proxy::flow::story::FlowStory;
 use crate::proxy::story::Story;
+use crate::proxy::tails::Tails;
 use crate::proxy::upstream::connect::Way;
 use crate::proxy::upstream::endpoint::Endpoint;
 use crate::proxy::upstream::pool::Look;
@@ -72,6 +73,8 @@ pub struct Shared {
     pub counts: Arc<ProxyCounts>,
     /// What is logged.
     pub log: Arc<AccessLog>,
+    /// Who still comes to what was drained.
+    pub tails: Tails,
     /// What listeners bear, by name, with the rate they were made for.
     bounds: Mutex<HashMap<String, BoundsFor>>,
     /// How pools are spoken to in TLS, by their names; changed before the snapshot that needs it.
@@ -89,8 +92,9 @@ impl Shared {
         counts: Arc<ProxyCounts>,
         log: Arc<AccessLog>,
     ) -> Self {
-        let (queues, bounds) = (Queues::default(), Mutex::default());
-        Shared { clock, keeper, cores, queues, counts, log, bounds, tls: ArcSwap::default(), live: Mutex::default() }
+        let (queues, bounds, tails) = (Queues::default(), Mutex::default(), Tails::default());
+        let (tls, live) = (ArcSwap::default(), Mutex::default());
+        Shared { clock, keeper, cores, queues, counts, log, tails, bounds, tls, live }
     }
 
     /// What requests tell of the endpoints of a snapshot: made by the first core that sees it.
@@ -128,6 +132,11 @@ impl Shared {
     pub fn tick(&self, now: Moment) {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
         live.tick(now);
+        let world = self.keeper.published.load();
+        for turn in self.tails.look(&world, &self.counts, now) {
+            let keeper = self.keeper.clone();
+            tokio::task::spawn_local(async move { keeper.note(turn).await });
+        }
     }
 }
 

@@ -101,6 +101,13 @@ impl ProxyCounts {
         cell(&mut self.held().endpoints, (pool.to_owned(), endpoint.to_owned()), worker)
     }
 
+    /// How many requests came late to a listener.
+    pub fn late(&self, listener: &str) -> u64 {
+        let mut sums = ListenerSums::default();
+        self.held().listeners.get(listener).into_iter().flatten().for_each(|(_, cell)| cell.add_to(&mut sums));
+        sums.late
+    }
+
     /// What was counted since the start, of all that the configuration names and all that is still in use.
     pub fn totals(&self, model: &Model) -> ProxyTotals {
         let names = Names::of(model);

@@ -48,9 +48,11 @@ use crate::proxy::relay::Patience;
 use crate::proxy::relay::Upload;
 use crate::proxy::reply::Reply;
 use crate::proxy::story::Story;
+use crate::proxy::tails::is_a_client;
 use crate::proxy::upstream::endpoint::InFlight;
 use crate::proxy::upstream::pool::Pool;
 use crate::regional::choice::Wish;
+use crate::regional::tail::is_late;
 use crate::route::head::Head;
 use crate::route::plan::RoutePlan;
 
@@ -70,6 +72,9 @@ pub struct Begun {
 pub fn begin<F: Front>(core: &Core, view: &View, client: &Client, mut asked: Asked, front: &mut F) -> Box<Begun> {
     let story = Story::begin(&asked, core.is_logged());
     let (is_grpc, in_hand) = (asked.is_grpc(), client.door.enter());
+    if is_late(&client.door.front, &view.world.health) && is_a_client(&asked.headers) {
+        client.door.cell.came_late();
+    }
     let mut begun = Box::new(Begun { story, in_hand, is_grpc, forwarded: None, reply: None });
     match decided((core, view), client, &mut asked, front, &mut begun) {
         Ok(forwarded) => begun.forwarded = Some(forwarded),

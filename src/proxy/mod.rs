@@ -44,6 +44,7 @@ pub mod relay;
 pub mod reply;
 pub mod service;
 pub mod story;
+pub mod tails;
 pub mod stream;
 pub mod tls;
 pub mod upstream;

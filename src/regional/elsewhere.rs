@@ -102,13 +102,8 @@ impl Site {
     /// Of a listener.
     pub(super) fn of(model: &Model, uses: &Uses, listener: &Listener) -> Self {
         let sends_on = sends_on(listener);
-        let is_named = |pool: &PoolId| {
-            let address = listener.bind.ip();
-            let has_address = || model.members(*pool).any(|(_, endpoint)| endpoint.address == address);
-            model.pool(*pool).region == listener.region && (address.is_unspecified() || has_address())
-        };
         let mut vips = (0..model.vips.len()).map(VipId::from).filter(|_| sends_on);
-        let vip = vips.find(|vip| uses.pools(*vip).iter().any(is_named));
+        let vip = vips.find(|vip| uses.pools(*vip).iter().any(|pool| leads_to(model, *pool, listener)));
         Site { region: listener.region, is_secure: is_secure(listener), sends_on, vip }
     }
 
@@ -153,6 +148,13 @@ pub fn reached<'a>(model: &'a Model, uses: &'a Uses, listener: &'a Listener) -> 
     let leading = vips.filter(move |vip| regions(model, uses, *vip).any(|region| region == site.region));
     let pools = leading.flat_map(|vip| uses.pools(vip).iter().copied());
     pools.filter(move |pool| model.pool(*pool).region != site.region && site.takes(model, *pool))
+}
+
+/// Whether answers from a pool lead to a listener: it holds its address, or, where it listens on all of a machine, is of its region.
+pub(super) fn leads_to(model: &Model, pool: PoolId, listener: &Listener) -> bool {
+    let address = listener.bind.ip();
+    let has_address = || model.members(pool).any(|(_, endpoint)| endpoint.address == address);
+    model.pool(pool).region == listener.region && (address.is_unspecified() || has_address())
 }
 
 /// Whether clients of a listener are ever sent on: where nothing is forwarded, everything is served here.

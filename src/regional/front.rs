@@ -7,10 +7,13 @@ use crate::model::Listener;
 use crate::model::Model;
 use crate::model::PoolId;
 use crate::model::Protocol;
+use crate::model::VipId;
 use crate::regional::elsewhere::Site;
+use crate::regional::elsewhere::leads_to;
 use crate::route::plan::ActionPlan;
 use crate::route::plan::Plan;
 use crate::route::strict::Rules;
+use crate::steering::Uses;
 
 /// An HTTP listener, as it is served.
 #[derive(Debug)]
@@ -23,19 +26,22 @@ pub struct Front {
     pub plan: Plan,
     /// As DNS sees it.
     pub site: Site,
+    /// Pools of VIPs that hold its address: while one is answered, clients are sent here.
+    pub answered: Box<[PoolId]>,
     /// `http` or `https`.
     pub scheme: &'static str,
 }
 
 impl Front {
     /// Of a checked model; none for listeners that are not HTTP.
-    pub(super) fn of(model: &Model, listener: &Listener, site: Site) -> Option<Self> {
+    pub(super) fn of(model: &Model, uses: &Uses, listener: &Listener, site: Site) -> Option<Self> {
         let Protocol::Http(http) = &listener.protocol else { return None };
         let plan = Plan::of(&http.routes, |pool| model.pool(pool).name.as_str());
         Some(Front {
             region: model.region(listener.region).name.clone(),
             plan: plan.expect("routes were compiled when the configuration was checked"),
             site,
+            answered: answered(model, uses, listener),
             scheme: if http.tls.is_empty() { "http" } else { "https" },
             listener: listener.clone(),
         })
@@ -72,4 +78,12 @@ impl Front {
             _ => Vec::new(),
         })
     }
+}
+
+fn answered(model: &Model, uses: &Uses, listener: &Listener) -> Box<[PoolId]> {
+    let mut is_answered = vec![false; model.pools.len()];
+    let vips = (0..model.vips.len()).map(VipId::from);
+    vips.flat_map(|vip| uses.pools(vip)).for_each(|pool| is_answered[pool.index()] = true);
+    let pools = (0..model.pools.len()).map(PoolId::from).filter(|pool| is_answered[pool.index()]);
+    pools.filter(|pool| leads_to(model, *pool, listener)).collect()
 }

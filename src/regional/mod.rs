@@ -1,7 +1,8 @@
 //! The regional tier compiled: what listeners do with requests, and among whom each pool chooses.
 //!
 //! Made once for each snapshot from the model; a worker reads tables. Health is not here: [`members`] puts it beside a pool's
-//! plan, and so says who may be chosen at this moment. Nothing here knows a socket.
+//! plan, and so says who may be chosen at this moment. Clients who come by an old answer of DNS are sent on by [`elsewhere`] and counted
+//! by [`tail`]. Nothing here knows a socket.
 
 pub mod choice;
 pub mod elsewhere;
@@ -9,6 +10,7 @@ pub mod flow;
 pub mod front;
 pub mod members;
 pub mod pool;
+pub mod tail;
 pub mod which;
 
 use std::sync::Arc;
@@ -50,7 +52,8 @@ impl Regional {
         let uses = Uses::of(model);
         let sites: Vec<Site> = model.listeners.iter().map(|listener| Site::of(model, &uses, listener)).collect();
         let fronts = model.listeners.iter().zip(&sites);
-        let fronts: Vec<_> = fronts.map(|(listener, site)| Front::of(model, listener, *site).map(Arc::new)).collect();
+        let fronts: Vec<_> =
+            fronts.map(|(listener, site)| Front::of(model, &uses, listener, *site).map(Arc::new)).collect();
         let flows: Vec<_> =
             model.listeners.iter().map(|listener| FlowPlan::of(model, listener).map(Arc::new)).collect();
         let mut pools = vec![None; model.pools.len()];

@@ -31,6 +31,7 @@ mod programs;
 mod reloads;
 mod responses;
 mod secured;
+mod tails;
 mod takeovers;
 mod retries;
 mod shedding;

@@ -27,14 +27,14 @@ const ROUTE: &str = "rewrite = { prefix = \"/app/\" }, path_prefix = \"/\", stic
                      request_headers = { set = { x-by = \"REGION\" } }, response_headers = { add = { x-by = \"REGION\" } }";
 
 /// Two regions with a listener and an application each, and a VIP that leads to both.
-struct Regions {
+pub struct Regions {
     apps: [Origin; 2],
     /// Of region `here` on 127.0.0.1, of `there` on 127.0.0.2.
-    listeners: [SocketAddr; 2],
+    pub listeners: [SocketAddr; 2],
 }
 
 impl Regions {
-    fn new() -> Regions {
+    pub fn new() -> Regions {
         let app = |name: &'static str| Origin::start(move |asked| fixed(200, format!("{name} {}", asked.target())));
         let listeners = [1, 2].map(|last| SocketAddr::from(([127, 0, 0, last], port())));
         Regions { apps: [app("here"), app("there")], listeners }
@@ -53,7 +53,7 @@ impl Regions {
                  routes = [{{ name = \"app\", pool = \"app-{region}\", {route} }}]\n"
             );
         }
-        text + "[vip.\"www.example.com.\"]\npolicy = \"failover\"\nttl = \"1s\"\npools = [{ pool = \"lb-here\" }, { pool = \"lb-there\" }]\n"
+        text + "[vip.\"www.example.com.\"]\npolicy = \"failover\"\nttl = \"2s\"\npools = [{ pool = \"lb-here\" }, { pool = \"lb-there\" }]\n"
     }
 
     fn start(&self, sections: &str) -> Site {
@@ -65,7 +65,7 @@ impl Regions {
     }
 
     /// Both in one process.
-    fn together(&self) -> Site {
+    pub fn together(&self) -> Site {
         self.start(&(self.sections("", "") + "[access_log]\nfile = \"access.log\"\nformat = \"json\"\n"))
     }
 
@@ -103,7 +103,7 @@ impl Load {
     }
 }
 
-fn rhumb(site: &Site, arguments: &[&str]) -> String {
+pub fn rhumb(site: &Site, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
     let output = command.args(arguments).arg("--socket").arg(site.path("admin.sock")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

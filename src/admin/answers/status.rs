@@ -71,6 +71,7 @@ pub(crate) async fn status(asked: Asked) -> Said {
         loaded: loaded.into_iter().take(TROUBLE_MAX).collect(),
         overrides: look.overrides().take(OVERRIDES_MAX).collect(),
         overrides_more,
+        tails: look.tails(),
         queries: queries(admin, look.now),
     })
 }

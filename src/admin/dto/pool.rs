@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin::dto::Override;
+use crate::admin::dto::Tail;
 
 /// Endpoints of one region that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,6 +40,9 @@ pub struct Pool {
     pub load: Option<Load>,
     /// Every order for the pool itself, planned ones too.
     pub overrides: Vec<Override>,
+    /// Who still comes to its listeners here; absent when it is not drained, and where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
     /// Its endpoints; only where one pool was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Endpoint>>,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin::dto::Override;
+use crate::admin::dto::Tail;
 
 /// A place where we run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -29,4 +30,7 @@ pub struct Region {
     pub order: Option<String>,
     /// Every order for the region itself, planned ones too.
     pub overrides: Vec<Override>,
+    /// Who still comes to its listeners here; absent when it is not drained, and where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
 }

@@ -9,6 +9,7 @@ use crate::admin::dto::Load;
 use crate::admin::dto::Override;
 use crate::admin::dto::Region;
 use crate::admin::dto::ReloadSaid;
+use crate::admin::dto::Tail;
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +48,9 @@ pub struct Status {
     pub overrides: Vec<Override>,
     /// How many orders more.
     pub overrides_more: usize,
+    /// Who still comes to what was drained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tails: Vec<Tail>,
     /// Queries; absent when they are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Queries>,

@@ -4,10 +4,12 @@
 //! regions, what is in trouble, orders.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::admin::dto::LoadedPool;
 use crate::admin::dto::Override;
 use crate::admin::dto::Status;
+use crate::admin::dto::Tail;
 use crate::admin::render::lists::found;
 use crate::admin::render::lists::loaded_cell;
 use crate::admin::render::lists::region_standing;
@@ -46,6 +48,7 @@ impl Screen {
             self.failed_reload(status, now),
             self.suspicion(status, now),
             self.regions(status),
+            self.tails(status, now),
             self.trouble(status, now),
             self.ejected(status, now),
             self.loaded(status),
@@ -98,6 +101,12 @@ impl Screen {
         let said = format!("SUSPECTS ITSELF for {since}, and holds what it believed: {}", plain(&suspicion.reason));
         let lines = broken(&said, self.width);
         lines.iter().map(|line| self.paint.word(Tone::Warning, line) + "\n").collect()
+    }
+
+    /// Who still comes to what was drained.
+    fn tails(self, status: &Status, now: Option<Moment>) -> String {
+        let lines = status.tails.iter().flat_map(|tail| broken(&tail_words(tail, now), self.width));
+        lines.map(|line| line + "\n").collect()
     }
 
     fn regions(self, status: &Status) -> String {
@@ -246,6 +255,24 @@ fn withdrawn(overrides: &[Override], order: &Option<String>) -> bool {
     !overrides.is_empty() && order.is_some()
 }
 
+/// `region/eu-west: drained 3m00s ago; 12 requests in the last minute, the last 4s ago; its tail is gone after 1m00s without`.
+fn tail_words(tail: &Tail, now: Option<Moment>) -> String {
+    let (of, drained) = (plain(&tail.of), times::since(now, &tail.since));
+    let quiet = times::coarse(Duration::from_secs(tail.quiet_seconds));
+    let came = match (&tail.last, tail.last_minute) {
+        (None, _) => "nobody has come since".to_owned(),
+        (Some(last), count) => {
+            let s = if count == 1 { "" } else { "s" };
+            format!("{count} request{s} in the last minute, the last {} ago", times::since(now, last))
+        }
+    };
+    let end = match &tail.gone {
+        Some(gone) => format!("its tail of stale clients is gone since {}", times::since(now, gone)),
+        None => format!("its tail of stale clients is gone after {quiet} without any"),
+    };
+    format!("{of}: drained {drained} ago; {came}; {end}")
+}
+
 /// `3 regions, 3 pools, 5 endpoints; 8 VIPs in 1 zone`.
 fn inventory(status: &Status) -> String {
     let counts = &status.counts;
@@ -311,6 +338,7 @@ mod tests {
             endpoints: 2,
             order: None,
             overrides: Vec::new(),
+            tail: None,
         }
     }
 
@@ -337,6 +365,7 @@ mod tests {
             loaded_more: 0,
             overrides: Vec::new(),
             overrides_more: 0,
+            tails: Vec::new(),
             queries: Some(Queries { total: 1_000_000, per_second: 1234.4 }),
         }
     }
@@ -408,6 +437,27 @@ mod tests {
             reason: "4 of 4 endpoints failed within 10s, in every region".into(),
         });
         status
+    }
+
+    #[test]
+    fn a_tail_says_who_still_comes_and_when_it_is_gone() {
+        let mut tail = Tail {
+            of: "region/eu-west".into(),
+            since: "2026-11-18T09:27:00.000Z".into(),
+            requests: 40,
+            last_minute: 12,
+            last: Some("2026-11-18T09:29:56.000Z".into()),
+            quiet_seconds: 60,
+            gone: None,
+        };
+        let words = |tail: &Tail| tail_words(tail, when::read("2026-11-18T09:30:00.000Z").ok());
+        let said = "region/eu-west: drained 3m00s ago; 12 requests in the last minute, the last 4s ago; its tail of stale \
+                    clients is gone after 1m00s without any";
+        assert_eq!(words(&tail), said);
+        tail.gone = Some("2026-11-18T09:29:58.000Z".into());
+        assert!(words(&tail).ends_with("; its tail of stale clients is gone since 2s"), "{}", words(&tail));
+        tail.last = None;
+        assert!(words(&tail).contains("; nobody has come since; "), "{}", words(&tail));
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub async fn serve(core: Rc<Core>, listening: Rc<Listening>, socket: TcpStream, 
         return gate.cell.refused("connections_max");
     };
     let _counted = Counted::new(gate.cell.clone());
+    if view.world.health.is_withdrawn(gate.plan.listener.region) {
+        gate.cell.came_late();
+    }
     let story = FlowStory::begin("tcp", peer, core.now());
     let mut account = Account { core: &core, gate: &gate, story };
     // On the heap while it lasts: a flow that is carried shall be small, for it may wait for hours.
