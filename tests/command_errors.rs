@@ -81,6 +81,23 @@ const ALONE: &[Case] = &[
         0,
     ),
     (
+        "explain-url-sent-on",
+        &[
+            "explain",
+            URL_EU,
+            "--offline",
+            "-c",
+            "edge.toml",
+            "--listener",
+            "edge-us",
+            "--down",
+            "endpoint/us-app/10.1.0.1",
+            "--down",
+            "endpoint/us-app/10.1.0.2",
+        ],
+        0,
+    ),
+    (
         "explain-url-panic",
         &[
             "explain",
@@ -94,6 +111,8 @@ const ALONE: &[Case] = &[
             "endpoint/us-app/10.1.0.1",
             "--down",
             "endpoint/us-app/10.1.0.2",
+            "--down",
+            "pool/eu-edge",
         ],
         0,
     ),
