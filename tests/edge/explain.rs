@@ -194,3 +194,48 @@ fn what_explain_says_is_what_the_proxy_does() {
     }
     findings.end();
 }
+
+#[test]
+fn what_goes_on_through_a_listener_at_l4_is_explained_to_the_last_endpoint() {
+    if only_for_rhumb() {
+        return;
+    }
+    let origins: Vec<Origin> = (0..2).map(|_| origin()).collect();
+    // An endpoint that is a listener has to be known before that is there.
+    let l4 = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let zone: Vec<String> = origins
+        .iter()
+        .map(|origin| format!("{{ address = \"127.0.0.1\", port = {} }}", origin.address.port()))
+        .collect();
+    let edge = Setup::to(&[l4])
+        .section(&format!(
+            "[admin]\nsocket = \"admin.sock\"\n[pool.zone]\nregion = \"here\"\nendpoints = [{}]",
+            zone.join(", ")
+        ))
+        .section(&format!(
+            "[[listener]]\nname = \"l4-a\"\nregion = \"here\"\nbind = \"{l4}\"\nprotocol = \"tcp\"\npool = \"zone\""
+        ))
+        .start();
+    let response = sent(&edge, "GET", "/", &[]).unwrap();
+    assert_eq!(response.status, 200);
+    let said = explained(&edge, "GET", "/", &[]);
+    let [flow] = &said.flows[..] else { panic!("{said:?}") };
+    assert_eq!((flow.endpoint.as_str(), flow.listener.as_str()), (l4.to_string().as_str(), "l4-a"));
+    assert_eq!(flow.looked_at.iter().map(|pool| (pool.pool.as_str(), pool.used)).collect::<Vec<_>>(), [("zone", true)]);
+    let members: Vec<&str> = flow.step.members.iter().map(|member| member.address.as_str()).collect();
+    assert_eq!(members, origins.iter().map(|origin| origin.address.to_string()).collect::<Vec<_>>());
+
+    // With one of two taken out there is one left to go to; with both, the tier in front knows it at once.
+    let url = format!("http://{}/", edge.address);
+    let endpoint = |at: usize| format!("endpoint/zone/{}", origins[at].address);
+    rhumb(&edge, &["drain", &endpoint(0), "--reason", "test"]);
+    let text = rhumb(&edge, &["explain", &url]);
+    assert!(text.contains(&format!("-> {}: the only one that may be chosen", origins[1].address)), "{text}");
+    rhumb(&edge, &["drain", &endpoint(1), "--reason", "test", "--force"]);
+    let text = rhumb(&edge, &["explain", &url]);
+    assert!(text.contains("blocked: a listener of ours that has nobody to send to"), "{text}");
+    let text = rhumb(&edge, &["get", "endpoints"]);
+    assert!(text.contains("blocked: listener l4-a has nobody to send to: zone 0 of 2 up"), "{text}");
+    let events = rhumb(&edge, &["events"]);
+    assert!(events.contains("endpoint=origin/127.0.0.1 up -> blocked"), "{events}");
+}

@@ -64,6 +64,7 @@ pub use reload::ConfigChecked;
 pub use reload::ReloadSaid;
 pub use reload::Reloaded;
 pub use request::EndpointStep;
+pub use request::FlowStep;
 pub use request::HeaderSaid;
 pub use request::ListenerStep;
 pub use request::MemberStep;

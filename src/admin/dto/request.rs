@@ -27,8 +27,24 @@ pub struct RequestSaid {
     pub pool: Option<RoutedPool>,
     /// Step 9: the endpoint, when it goes to a pool.
     pub endpoint: Option<EndpointStep>,
+    /// Step 10: where it goes on, when endpoints that it may go to are listeners at L4 of this configuration; one for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowStep>,
     /// What the endpoint is sent, when it goes to a pool.
     pub sent: Option<SentSaid>,
+}
+
+/// An endpoint that is a listener at L4, and what that does with a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FlowStep {
+    /// The endpoint: `10.0.1.1:8080`.
+    pub endpoint: String,
+    /// The listener's name.
+    pub listener: String,
+    /// Its pools that were looked at, in order.
+    pub looked_at: Vec<RoutedPoolStep>,
+    /// The endpoint of the pool that serves.
+    pub step: EndpointStep,
 }
 
 /// A listener that was looked at.

@@ -3,6 +3,9 @@
 //! Chosen by [`choose`], as the proxy does. Where a key, a cookie or an order decides, the answer is exact. Where turns, load or
 //! chance decide, each core goes its own way: then it is told who may be chosen, and what part of the requests each gets.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use crate::admin::dto::EndpointStep;
 use crate::admin::dto::MemberStep;
 use crate::balance::ask::Load;
@@ -21,6 +24,8 @@ use crate::regional::choice::Admission;
 use crate::regional::choice::Choice;
 use crate::regional::choice::Wish;
 use crate::regional::choice::choose;
+use crate::regional::flow;
+use crate::regional::flow::FlowPlan;
 use crate::regional::front::Front;
 use crate::regional::members;
 use crate::regional::members::Seen;
@@ -74,7 +79,8 @@ impl PoolNow<'_> {
         let choice = self.choice(&standing, Wish { key: forwarded.key, draw, sticky: named });
         let candidates = self.candidates(&standing);
         let stays = named.filter(|at| standing.may_stay(*at) && choice == Choice::Member(*at));
-        let (chosen, because) = self.outcome(choice, stays.is_some(), &candidates, front);
+        let wait = front.listener.limits.queue_timeout;
+        let (chosen, because) = self.outcome(choice, stays.is_some(), &candidates, wait);
         let member = |(at, member): (usize, &MemberNow)| self.member(at, member, &standing, &candidates);
         let step = EndpointStep {
             method: plan.method.name().to_owned(),
@@ -90,6 +96,33 @@ impl PoolNow<'_> {
             members: members.iter().enumerate().map(member).collect(),
         };
         (step, choice)
+    }
+
+    /// The step of a connection that is carried unread; its client is known where the one before tells.
+    pub(super) fn flow_step(&self, flow: &FlowPlan, client: Option<IpAddr>, draw: u64) -> EndpointStep {
+        let plan = self.plan;
+        let members = members::now(plan, self.health, |at| self.seen(at));
+        let standing = members::standing(plan, &members, self.now);
+        let key = client.map_or(0, |client| flow::key(plan, client));
+        let choice = self.choice(&standing, Wish { key, draw, sticky: None });
+        let candidates = self.candidates(&standing);
+        let wait = flow.listener.limits.queue_timeout;
+        let (mut chosen, mut because) = self.outcome(choice, false, &candidates, wait);
+        let is_keyed = plan.method.is_keyed();
+        if is_keyed && client.is_none() && candidates.count() > 1 && chosen.is_some() {
+            chosen = None;
+            because = "the key is of the address that the connection comes from".to_owned();
+        }
+        let member = |(at, member): (usize, &MemberNow)| self.member(at, member, &standing, &candidates);
+        EndpointStep {
+            method: plan.method.name().to_owned(),
+            key: client.filter(|_| is_keyed).map(|client| format!("client {client}")),
+            sticky: None,
+            panics: standing.panics(),
+            chosen: chosen.map(|at| plan.members[at].address.to_string()),
+            because,
+            members: members.iter().enumerate().map(member).collect(),
+        }
     }
 
     fn seen(&self, at: usize) -> Seen {
@@ -144,11 +177,11 @@ impl PoolNow<'_> {
     }
 
     /// The endpoint, where one can be told, and what decides.
-    fn outcome(&self, choice: Choice, stays: bool, candidates: &Candidates, front: &Front) -> (Option<usize>, String) {
+    fn outcome(&self, choice: Choice, stays: bool, candidates: &Candidates, wait: Duration) -> (Option<usize>, String) {
         let at = match choice {
             Choice::Member(at) => at,
             Choice::AllFull => {
-                let wait = show_duration(front.listener.limits.queue_timeout);
+                let wait = show_duration(wait);
                 return (None, format!("all who may be chosen are full: it waits for one, for {wait} at most"));
             }
             Choice::Nobody => return (None, "nobody may be chosen".to_owned()),

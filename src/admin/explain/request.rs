@@ -9,7 +9,10 @@ use http::HeaderMap;
 use http::StatusCode;
 use http::header;
 
+use crate::admin::dto::EndpointStep;
+use crate::admin::dto::FlowStep;
 use crate::admin::dto::HeaderSaid;
+use crate::admin::dto::MemberStep;
 use crate::admin::dto::OutcomeSaid;
 use crate::admin::dto::RequestSaid;
 use crate::admin::dto::RouteStep;
@@ -22,6 +25,7 @@ use crate::admin::explain::listener;
 use crate::admin::explain::listener::Arrived;
 use crate::balance::live_pools::LivePools;
 use crate::config::forms::show_duration;
+use crate::model::EndpointId;
 use crate::model::Expires;
 use crate::model::HeaderEdit;
 use crate::model::Model;
@@ -95,6 +99,7 @@ pub(super) fn request(
         routes: Vec::new(),
         pool: None,
         endpoint: None,
+        flows: Vec::new(),
         sent: None,
     };
     let front = chosen.and_then(|at| world.snapshot.regional.fronts.get(at)?.as_deref());
@@ -233,10 +238,41 @@ impl Steps<'_> {
                 OutcomeSaid { because, ..outcome("forwarded", None, None) }
             }
         };
+        if !serves.is_sent_on() {
+            said.flows = self.flows(serves.pool, &step, forwarded.known.client);
+        }
         said.endpoint = Some(step);
         // The region that serves it changes its response.
         let declared = self.front.http().routes.get(place).filter(|_| !serves.is_sent_on());
         said.sent = Some(sent(route, declared, &plan.upstream, forwarded, came));
+    }
+
+    /// Where it goes on from endpoints that are listeners at L4: from the one that was chosen, or from all that may be.
+    fn flows(&self, pool: PoolId, step: &EndpointStep, client: IpAddr) -> Vec<FlowStep> {
+        let World { snapshot, health, .. } = self.world;
+        let may_be = |member: &MemberStep| match &step.chosen {
+            Some(chosen) => *chosen == member.address,
+            None => member.candidate,
+        };
+        let members = snapshot.model.members(pool).zip(&step.members).filter(|(_, member)| may_be(member));
+        let flow = |((id, _), member): ((EndpointId, _), &MemberStep)| {
+            let flow = snapshot.regional.flows.get(health.front_of(id)?)?.as_deref()?;
+            // Before TLS that passes through, which server is named is the endpoint's matter; what is asked of us is not.
+            let own = flow.pool(None)?;
+            let serves = which::serves(&snapshot.model, health, own, || Err(Stays::AsTold));
+            let plan = snapshot.regional.pool(serves.pool)?;
+            let live = self.proxied.live.and_then(|live| live.pool(serves.pool)).map(|live| &**live);
+            let pool = PoolNow { plan, health, live, now: self.proxied.now, knows_cookies: false };
+            let tells = self.front.listener.proxy_protocol_to.is_some();
+            let hears = !flow.listener.proxy_protocol_from.is_empty();
+            Some(FlowStep {
+                endpoint: member.address.clone(),
+                listener: flow.listener.name.clone(),
+                looked_at: self.looked_at(&snapshot.model, own, serves),
+                step: pool.flow_step(flow, Some(client).filter(|_| tells && hears), self.draw),
+            })
+        };
+        members.filter_map(flow).collect()
     }
 
     fn pool(&self, route: &RoutePlan, forwarded: &Forwarded, serves: Serves, head: &Head<'_>) -> RoutedPool {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::admin::dto::EndpointStep;
+use crate::admin::dto::FlowStep;
 use crate::admin::dto::MemberStep;
 use crate::admin::dto::OutcomeSaid;
 use crate::admin::dto::RequestSaid;
@@ -19,6 +20,7 @@ pub(super) fn request(out: &mut String, said: &RequestSaid) {
     routes(out, said);
     said.pool.iter().for_each(|pool| routed(out, pool));
     said.endpoint.iter().for_each(|step| endpoint(out, step));
+    flows(out, &said.flows);
     said.sent.iter().for_each(|step| sent(out, step));
     outcome(out, &said.outcome);
 }
@@ -63,6 +65,19 @@ fn routes(out: &mut String, said: &RequestSaid) {
     }
 }
 
+/// What listeners at L4 do, each on lines of its own.
+fn flows(out: &mut String, steps: &[FlowStep]) {
+    let mut lines = Lines { out, number: "10", what: "L4" };
+    for flow in steps {
+        lines.say(&format!("{} is listener {}", flow.endpoint, flow.listener));
+        for pool in &flow.looked_at {
+            let verdict = if pool.used { "use" } else { "drop" };
+            lines.say(&format!("  {}  {verdict}: {}", pool.pool, pool.because));
+        }
+        chosen(&mut lines, &flow.step, "  ");
+    }
+}
+
 fn routed(out: &mut String, pool: &RoutedPool) {
     let mut lines = Lines { out, number: "8", what: "pool" };
     if let Some(by) = &pool.shared_by {
@@ -77,20 +92,24 @@ fn routed(out: &mut String, pool: &RoutedPool) {
 }
 
 fn endpoint(out: &mut String, step: &EndpointStep) {
-    let mut lines = Lines { out, number: "9", what: "endpoint" };
+    chosen(&mut Lines { out, number: "9", what: "endpoint" }, step, "");
+}
+
+fn chosen(lines: &mut Lines<'_>, step: &EndpointStep, inset: &str) {
     let key = step.key.as_ref().map(|key| format!(" by {key}")).unwrap_or_default();
     let chosen = step.chosen.as_ref().map(|chosen| format!(" -> {chosen}")).unwrap_or_default();
-    lines.say(&format!("{}{key}{chosen}: {}", step.method, step.because));
+    lines.say(&format!("{inset}{}{key}{chosen}: {}", step.method, step.because));
     if let Some(sticky) = &step.sticky {
-        lines.say(sticky);
+        lines.say(&format!("{inset}{sticky}"));
     }
     if step.panics {
-        lines.say("too few are up to carry the load: the pool panics, and requests go to all that are not taken out");
+        let panics = "too few are up to carry the load: the pool panics, and requests go to all that are not taken out";
+        lines.say(&format!("{inset}{panics}"));
     }
     let address = width(step.members.iter().map(|member| member.address.as_str()));
     for member in &step.members {
         let mark = if step.chosen.as_ref() == Some(&member.address) { "*" } else { " " };
-        lines.say(&format!("{mark} {:<address$}  {}", member.address, standing(member)));
+        lines.say(&format!("{inset}{mark} {:<address$}  {}", member.address, standing(member)));
     }
 }
 

@@ -185,6 +185,11 @@ impl HealthTable {
         }
     }
 
+    /// The listener that an endpoint is: its place in the model.
+    pub fn front_of(&self, id: EndpointId) -> Option<usize> {
+        self.fronts.of_endpoint(id).map(|front| self.fronts.front(front).listener)
+    }
+
     /// The listener that an endpoint is, while nothing behind that is up: its place in the model, and the pools behind it.
     pub fn blocked_by(&self, id: EndpointId) -> Option<(usize, &[PoolId])> {
         let front = self.fronts.of_endpoint(id).filter(|_| self.endpoint(id).blocked)?;
