@@ -1,7 +1,7 @@
 //! Many datagrams in one system call: recvmmsg(2) and sendmmsg(2) over buffers that are allocated once.
 //!
-//! The one file with `unsafe`: no crate offers these two calls without an allocation or a copy for each batch. What is
-//! unsafe stays inside [`Batch`]; its methods are safe, take any bytes, and never parse DNS.
+//! With [`parcels`] below it the one module with `unsafe`: no crate offers these two calls without an allocation or a copy for each batch. What is
+//! unsafe stays inside [`Batch`] and [`parcels`]; their methods are safe, take any bytes, and never parse DNS.
 //!
 //! Traps this steps around: recvmmsg's own timeout is checked only between datagrams (recvmmsg(2), BUGS), so sockets
 //! carry SO_RCVTIMEO instead; sendmmsg stops at the first datagram the kernel refuses, so that one is skipped and the
@@ -16,6 +16,8 @@ use std::ptr;
 use std::ptr::NonNull;
 
 use crate::responder::UDP_BYTES_MAX;
+
+pub mod parcels;
 
 /// Datagrams in one system call. Past 64 a larger batch gains nothing measurable and costs latency and cache.
 pub const BATCH: usize = 64;
