@@ -98,6 +98,7 @@ async fn begin(
 }
 
 /// A connection among those that are open, until this is dropped.
+#[derive(Debug)]
 pub(super) struct Counted(Arc<ListenerCell>);
 
 impl Counted {

@@ -189,10 +189,11 @@ impl Proxy {
         Ok(())
     }
 
-    /// Every socket has a worker, and every worker one.
+    /// Every socket has a worker, and every worker one; two workers that read one socket for datagrams would divide flows.
     fn open(&self, served: &Served) -> io::Result<()> {
         let Some(sockets) = self.sockets.get(&served.place).filter(|_| !self.workers.is_empty()) else { return Ok(()) };
-        for at in 0..sockets.list.len().max(self.workers.len()) {
+        let workers = if served.serves == Serves::Datagrams { 0 } else { self.workers.len() };
+        for at in 0..sockets.list.len().max(workers) {
             let socket = sockets.list[at % sockets.list.len()].try_clone()?;
             let (name, serves) = (served.name.clone(), served.serves);
             let (tls, proxies) = (served.tls.clone(), served.proxies.clone());

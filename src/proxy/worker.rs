@@ -1,5 +1,6 @@
 //! One thread that serves listeners, with a runtime of its own: nothing is handed from one to another.
 
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::future::Future;
 use std::future::poll_fn;
@@ -30,7 +31,7 @@ use crate::proxy::core::Shared;
 use crate::proxy::deadline::SWEEP;
 use crate::proxy::drain;
 use crate::proxy::flow::serve;
-
+use crate::proxy::flow::udp;
 use crate::proxy::listening::Listening;
 use crate::proxy::listening::Serves;
 use crate::proxy::tls::ServerTls;
@@ -134,7 +135,8 @@ pub fn start(
         };
         let seed = next_draw(std::process::id().into()) ^ next_draw(shared.clock.now().0) ^ next_draw(number.into());
         let core = Rc::new(Core::new(number, shared, seed));
-        runtime.block_on(Worker { core, doors: Rc::default(), connections: Rc::default() }.run(commands));
+        let (doors, connections, post) = (Rc::default(), Rc::default(), OnceCell::new());
+        runtime.block_on(Worker { core, doors, connections, post }.run(commands));
     })
 }
 
@@ -151,6 +153,8 @@ struct Worker {
     core: Rc<Core>,
     doors: Doors,
     connections: Connections,
+    /// Where datagrams lie; there is none before the first listener for them.
+    post: OnceCell<Rc<RefCell<udp::Post>>>,
 }
 
 impl Worker {
@@ -191,7 +195,13 @@ impl Worker {
     }
 
     fn open_datagrams(&self, listening: Listening, socket: UdpSocket) {
-        let _ = (listening, socket);
+        // As with connections.
+        listening.look(&self.core);
+        let listening = Rc::new(listening);
+        let post = self.post.get_or_init(Rc::default).clone();
+        let task = tokio::task::spawn_local(udp::serve(self.core.clone(), listening.clone(), socket, post));
+        self.connections.borrow_mut().push((listening.clone(), task.abort_handle()));
+        self.doors.borrow_mut().push(listening);
     }
 
     fn open_stream(&self, listening: Listening, socket: TcpListener) {

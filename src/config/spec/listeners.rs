@@ -145,9 +145,10 @@ const PROTOCOLS: Words<ProtocolWord> = Words {
         ("http", ProtocolWord::Http),
         ("https", ProtocolWord::Https),
         ("tcp", ProtocolWord::Tcp),
+        ("udp", ProtocolWord::Udp),
         ("tls-passthrough", ProtocolWord::TlsPassthrough),
     ],
-    later: &["udp"],
+    later: &[],
 };
 const VERSIONS: Words<ProxyProtocol> =
     Words { words: &[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)], later: &[] };

@@ -11,3 +11,4 @@ pub mod hello;
 pub mod pipes;
 pub mod serve;
 pub mod story;
+pub mod udp;

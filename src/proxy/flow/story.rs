@@ -50,6 +50,8 @@ pub enum End {
     EndpointDown,
     /// Its listener left, and its time was up.
     Stopped,
+    /// Of UDP: its room was needed for another.
+    Displaced,
 }
 
 impl End {
@@ -69,6 +71,7 @@ impl End {
             End::Drained => "drained",
             End::EndpointDown => "endpoint_down",
             End::Stopped => "stopped",
+            End::Displaced => "displaced",
         }
     }
 
@@ -86,6 +89,7 @@ impl End {
             End::QueueTimeout => Ended(Cause::ServerTimeout, Stage::Queue),
             End::Drained | End::Stopped => Ended(Cause::Stopped, Stage::Data),
             End::EndpointDown => Ended(Cause::EndpointDown, Stage::Data),
+            End::Displaced => Ended(Cause::Resources, Stage::Data),
         }
     }
 }
