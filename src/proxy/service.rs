@@ -5,6 +5,7 @@
 //! listener that is renamed keeps it, and with it the connections that wait there.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -44,6 +45,8 @@ pub struct Proxy {
     workers: Vec<Worker>,
     sockets: BTreeMap<Place, Sockets>,
     served: Vec<Served>,
+    /// Addresses of UDP that a reload left, where flows may still go on: who comes back there finds nobody but us.
+    left: BTreeSet<SocketAddr>,
 }
 
 /// An address as it is configured, whether it is UDP's, and which of the listeners there: several may ask for any port.
@@ -87,7 +90,7 @@ impl fmt::Debug for Proxy {
 impl Proxy {
     /// One that serves nothing yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Proxy { shared, workers: Vec::new(), sockets: BTreeMap::new(), served: Vec::new() }
+        Proxy { shared, workers: Vec::new(), sockets: BTreeMap::new(), served: Vec::new(), left: BTreeSet::new() }
     }
 
     /// Opens and reads what the model needs, and changes nothing.
@@ -136,7 +139,10 @@ impl Proxy {
         let (bind, cores) = (listener.bind, self.shared.cores as usize);
         let list: Vec<Bound> = match place.1 {
             false => bind::streams_from(bind, cores, &what, given)?.into_iter().map(Bound::Stream).collect(),
-            true => bind::datagrams_from(bind, cores, &what, given)?.into_iter().map(Bound::Datagrams).collect(),
+            true => {
+                let is_ours = self.left.contains(&bind);
+                bind::datagrams_from(bind, cores, &what, given, is_ours)?.into_iter().map(Bound::Datagrams).collect()
+            }
         };
         let address = list.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(listener.bind);
         Ok(Some(Sockets { address, list }))
@@ -161,6 +167,9 @@ impl Proxy {
             former.into_iter().partition(|old| prepared.listeners.iter().any(|new| new.is_served_by(old)));
         for old in &closed {
             let is_succeeded = prepared.listeners.iter().any(|new| new.place == old.place);
+            if !is_succeeded && old.serves == Serves::Datagrams {
+                self.left.insert(old.place.0);
+            }
             self.close(old, is_succeeded);
         }
         for new in prepared.listeners {

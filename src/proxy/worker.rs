@@ -135,8 +135,8 @@ pub fn start(
         };
         let seed = next_draw(std::process::id().into()) ^ next_draw(shared.clock.now().0) ^ next_draw(number.into());
         let core = Rc::new(Core::new(number, shared, seed));
-        let (doors, connections, post) = (Rc::default(), Rc::default(), OnceCell::new());
-        runtime.block_on(Worker { core, doors, connections, post }.run(commands));
+        let (doors, connections, flows, post) = (Rc::default(), Rc::default(), RefCell::default(), OnceCell::new());
+        runtime.block_on(Worker { core, doors, connections, flows, post }.run(commands));
     })
 }
 
@@ -149,10 +149,19 @@ type Connections = Rc<RefCell<Vec<(Rc<Listening>, AbortHandle)>>>;
 /// What connections are taken from.
 type Doors = Rc<RefCell<Vec<Rc<Listening>>>>;
 
+/// A task that serves datagrams at an address, and has it to itself.
+struct Flows {
+    address: SocketAddr,
+    listening: Rc<Listening>,
+    task: AbortHandle,
+}
+
 struct Worker {
     core: Rc<Core>,
     doors: Doors,
     connections: Connections,
+    /// Tasks that serve datagrams.
+    flows: RefCell<Vec<Flows>>,
     /// Where datagrams lie; there is none before the first listener for them.
     post: OnceCell<Rc<RefCell<udp::Post>>>,
 }
@@ -195,12 +204,23 @@ impl Worker {
     }
 
     fn open_datagrams(&self, listening: Listening, socket: UdpSocket) {
+        let Ok(address) = socket.local_addr() else {
+            return tracing::error!("listener {}: its socket has no address", listening.name);
+        };
         // As with connections.
         listening.look(&self.core);
         let listening = Rc::new(listening);
+        let mut flows = self.flows.borrow_mut();
+        // One that left would get a share of what is for this one, and drop it.
+        flows.extract_if(.., |open| open.address == address && open.listening.has_accepted_all()).for_each(|left| {
+            left.task.abort();
+        });
+        flows.retain(|open| !open.task.is_finished());
         let post = self.post.get_or_init(Rc::default).clone();
         let task = tokio::task::spawn_local(udp::serve(self.core.clone(), listening.clone(), socket, post));
-        self.connections.borrow_mut().push((listening.clone(), task.abort_handle()));
+        let task = task.abort_handle();
+        self.connections.borrow_mut().push((listening.clone(), task.clone()));
+        flows.push(Flows { address, listening: listening.clone(), task });
         self.doors.borrow_mut().push(listening);
     }
 
@@ -221,6 +241,9 @@ impl Worker {
     fn close(&self, doors: Vec<Rc<Listening>>, is_succeeded: bool, drain: Option<Duration>) {
         for listening in doors {
             listening.close(is_succeeded);
+            if is_succeeded {
+                self.flows.borrow_mut().retain(|open| !Rc::ptr_eq(&open.listening, &listening));
+            }
             if let Some(drain) = drain {
                 tokio::task::spawn_local(end_late(self.core.clone(), listening, self.connections.clone(), drain));
             }

@@ -169,7 +169,7 @@ pub fn datagram_from(wanted: SocketAddr, what: &str, given: &mut Given) -> Resul
 }
 
 /// Opens UDP sockets that share an address, one for each worker, or takes those that are there already; the kernel keeps a
-/// flow at one of them.
+/// flow at one of them. `is_ours`: we still have sockets there, of a listener that leaves.
 ///
 /// # Errors
 /// What the operator can do about it.
@@ -178,15 +178,16 @@ pub fn datagrams_from(
     workers: usize,
     what: &str,
     given: &mut Given,
+    is_ours: bool,
 ) -> Result<Vec<std::net::UdpSocket>, Problem> {
     let address = given.real(wanted);
     let there = given.datagrams(address);
     let open = || -> io::Result<Vec<std::net::UdpSocket>> {
         let sockets = if there.is_empty() {
             // Another process that has the address is told of, although it might share, too.
-            let alone = udp_socket(address, false)?;
-            let real = alone.local_addr()?.as_socket().unwrap_or(address);
-            drop(alone);
+            let first = udp_socket(address, is_ours)?;
+            let real = first.local_addr()?.as_socket().unwrap_or(address);
+            drop(first);
             (0..workers).map(|_| udp_socket(real, true)).collect::<io::Result<Vec<_>>>()?
         } else {
             there.iter().map(|socket| dress(socket.try_clone()?, address, true)).collect::<io::Result<Vec<_>>>()?
