@@ -1,7 +1,6 @@
 //! The UDP balancer from outside: what a client sends comes to one endpoint whole, and what that says comes back from the
 //! address that was asked.
 
-#[allow(dead_code)]
 mod common;
 
 use std::collections::BTreeMap;
@@ -322,27 +321,26 @@ fn live_flows_see_nothing_of_reloads() {
         pool(endpoints, "balance = \"round_robin\"") + &listener(&bind, &format!("drain_timeout = \"{}s\"", 60 + drain))
     };
     let site = Site::start(&sections(0, &addresses[..2]));
-    let (address, ends) = (site.address(), Arc::<AtomicBool>::default());
-    let loads: Vec<JoinHandle<usize>> = (0..4)
-        .map(|_| {
-            let ends = ends.clone();
-            std::thread::spawn(move || {
-                let clients: Vec<Client> = (0..25).map(|_| Client::of(address)).collect();
-                let homes: Vec<SocketAddr> = clients.iter().map(Client::who).collect();
-                let mut rounds = 0;
-                while !ends.load(SeqCst) {
-                    clients.iter().zip(&homes).for_each(|(client, home)| assert_eq!(client.who(), *home));
-                    rounds += 1;
-                }
-                rounds
-            })
+    let (address, ends, rounds) = (site.address(), Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let load = || {
+        let (ends, rounds) = (ends.clone(), rounds.clone());
+        std::thread::spawn(move || {
+            let clients: Vec<Client> = (0..25).map(|_| Client::of(address)).collect();
+            let homes: Vec<SocketAddr> = clients.iter().map(Client::who).collect();
+            while !ends.load(SeqCst) {
+                clients.iter().zip(&homes).for_each(|(client, home)| assert_eq!(client.who(), *home));
+                rounds.fetch_add(1, SeqCst);
+            }
         })
-        .collect();
+    };
+    let loads: Vec<JoinHandle<()>> = (0..4).map(|_| load()).collect();
     for step in 1..10 {
+        let before = rounds.load(SeqCst);
+        assert!(poll(PATIENCE, || rounds.load(SeqCst) > before + 8), "they are asked all the time");
         site.reload(&sections(step, &addresses[..2 + step % 2]));
     }
     ends.store(true, SeqCst);
-    loads.into_iter().for_each(|load| assert!(load.join().unwrap() > 0));
+    loads.into_iter().for_each(|load| load.join().unwrap());
 }
 
 #[test]
@@ -390,6 +388,39 @@ fn a_client_has_so_many_new_flows_a_second() {
         client.0.recv(&mut [0; 8]).is_ok()
     });
     assert!((5..=10).contains(&answered.count()));
+}
+
+#[test]
+fn a_successor_loses_no_datagram() {
+    let (echo, dir) = (Echo::new(), tempfile::tempdir().unwrap());
+    let address = common::free_address();
+    let head =
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nsocket = \"admin.sock\"\n[proxy]\nworkers = 2\n[region.here]\n";
+    let sections = pool(&[echo.address], "") + &listener(&address.to_string(), "");
+    fs::write(dir.path().join("rhumb.toml"), head.to_owned() + &sections).unwrap();
+    let serve = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        command.arg("serve").args(arguments).current_dir(dir.path()).env("NO_COLOR", "1");
+        let mut running = common::Running::start(command, name, dir.path());
+        let log = dir.path().join(format!("{name}.log"));
+        running.wait_until(|| fs::read_to_string(&log).is_ok_and(|said| said.contains("serving ")));
+        running.wait_until(|| dir.path().join("admin.sock.takeover").exists());
+        running
+    };
+    let mut first = serve("first", &[]);
+    let ends = Arc::<AtomicBool>::default();
+    let goes_on = ends.clone();
+    let load = std::thread::spawn(move || {
+        let clients: Vec<Client> = (0..40).map(|_| Client::of(address)).collect();
+        while !goes_on.load(SeqCst) {
+            clients.iter().for_each(|client| assert_eq!(client.who(), echo.address));
+        }
+    });
+    let _second = serve("second", &["--takeover"]);
+    // Its sessions are the successor's now, and nobody else has to be waited for.
+    assert!(poll(PATIENCE * 2, || !first.is_alive()), "{}", first.log());
+    ends.store(true, SeqCst);
+    load.join().unwrap();
 }
 
 #[test]

@@ -173,6 +173,7 @@ impl Serving {
         if self.table.is_empty() {
             self.is_looking = false;
             self.deadline.clear();
+            self.stays.clear();
             if self.leaving.is_some() {
                 return Poll::Ready(());
             }

@@ -45,6 +45,11 @@ impl Stays {
         self.0.entry(Rc::as_ptr(endpoint)).or_insert_with(enter).clone()
     }
 
+    /// There are no sessions.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Looks which of them are over by now; whether any is. Those that nobody has any more are let go of.
     pub fn look(&mut self) -> bool {
         let (mut is_any, mut cx) = (false, Context::from_waker(Waker::noop()));
