@@ -39,8 +39,6 @@ pub const NAME: &str = "E0110";
 pub const FORM: &str = "E0111";
 /// A number or duration outside its range.
 pub const RANGE: &str = "E0112";
-/// Something that this version does not do yet.
-pub const NOT_YET: &str = "E0113";
 
 /// Keys that do not go together, or have no meaning here.
 pub const MISPLACED: &str = "E0120";

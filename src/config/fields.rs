@@ -48,8 +48,6 @@ pub struct List<T> {
 pub struct Words<T: 'static> {
     /// What they mean here.
     pub words: &'static [(&'static str, T)],
-    /// Words of later versions.
-    pub later: &'static [&'static str],
 }
 
 impl Fields {
@@ -98,17 +96,11 @@ impl Fields {
         }
     }
 
-    /// Reports the keys that nothing has read, of which those in `later` belong to later versions, and those that are
-    /// missing. True when every key was known.
-    pub fn finish(mut self, reports: &mut Reports<'_>, later: &[&'static str]) -> bool {
+    /// Reports the keys that nothing has read, and those that are missing. True when every key was known.
+    pub fn finish(mut self, reports: &mut Reports<'_>) -> bool {
         let all_known = self.left.is_empty();
         for (key, _) in std::mem::take(&mut self.left) {
             let name = &key.value;
-            if later.contains(&name.as_str()) {
-                let fact = format!("`{name}` in {} is not supported by this version yet", self.what);
-                reports.error(codes::NOT_YET, key.span, fact).help("leave it out for now".to_owned());
-                continue;
-            }
             let similar = reports.similar(name, self.asked.iter().copied());
             let help = match similar {
                 Some(known) => {
@@ -455,12 +447,7 @@ pub fn wrong_type(reports: &mut Reports<'_>, span: Span, what: &str, takes: &str
 
 /// Reports a word that is none of those a key takes.
 pub fn unknown_word<T>(reports: &mut Reports<'_>, span: Span, key: &str, word: &str, words: &Words<T>) {
-    if words.later.contains(&word) {
-        let fact = format!("`{key} = \"{word}\"` is not supported by this version yet");
-        reports.error(codes::NOT_YET, span, fact).help(format!("until then: {}", words.list()));
-        return;
-    }
-    let known = words.words.iter().map(|(word, _)| *word).chain(words.later.iter().copied());
+    let known = words.words.iter().map(|(word, _)| *word);
     let help = match reports.similar(word, known) {
         Some(known) => format!("did you mean `{known}`?"),
         None => format!("write one of {}", words.list()),

@@ -26,7 +26,7 @@ use super::forms::Wrong;
 use super::reports::Reports;
 use super::source::Sources;
 
-const ROLES: Words<Role> = Words { words: &[("read", Role::Read), ("operate", Role::Operate)], later: &[] };
+const ROLES: Words<Role> = Words { words: &[("read", Role::Read), ("operate", Role::Operate)] };
 
 const SHA256: Form<[u8; 32]> = Form {
     what: "a SHA-256 hash",
@@ -76,7 +76,7 @@ fn token(reports: &mut Reports<'_>, name: String, mut fields: Fields) -> Option<
     }
     let sha256 = fields.form(reports, "sha256", &SHA256);
     let role = fields.word(reports, "role", &ROLES);
-    fields.finish(reports, &[]);
+    fields.finish(reports);
     Some(Token { name, sha256: sha256?.value, role: role.map_or(Role::Read, |written| written.value) })
 }
 

@@ -15,7 +15,7 @@ use crate::model::ClientShown;
 const RATE_MAX: u64 = 1_000_000;
 
 const FORMATS: Words<AccessLogFormat> =
-    Words { words: &[("text", AccessLogFormat::Text), ("json", AccessLogFormat::Json)], later: &[] };
+    Words { words: &[("text", AccessLogFormat::Text), ("json", AccessLogFormat::Json)] };
 
 /// `[access_log]`.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl AccessLog {
             client: fields.word(reports, "client", &CLIENTS),
             rate_max: fields.integer(reports, "rate_max", 1..=RATE_MAX),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         log
     }
 }

@@ -110,10 +110,9 @@ const KINDS: Words<Kind> = Words {
         ("grpc", Kind::Grpc),
         ("none", Kind::None),
     ],
-    later: &[],
 };
-const PROTOCOLS: Words<bool> = Words { words: &[("udp", false), ("tcp", true)], later: &[] };
-const METHODS: Words<&str> = Words { words: &[("GET", "GET"), ("HEAD", "HEAD"), ("OPTIONS", "OPTIONS")], later: &[] };
+const PROTOCOLS: Words<bool> = Words { words: &[("udp", false), ("tcp", true)] };
+const METHODS: Words<&str> = Words { words: &[("GET", "GET"), ("HEAD", "HEAD"), ("OPTIONS", "OPTIONS")] };
 
 /// Probes closer together than this are an attack on the endpoint.
 const INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -163,7 +162,7 @@ impl HealthCheck {
             service: fields.form(reports, "service", &SERVICE),
             tls: fields.flag(reports, "tls"),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         check
     }
 }
@@ -232,7 +231,7 @@ impl Expect {
             rcode: if dns || kind.is_none() { expect.form(reports, "rcode", &RCODES) } else { None },
             answer: if dns || kind.is_none() { expect.form(reports, "answer", &forms::TEXT) } else { None },
         };
-        expect.finish(reports, &[]);
+        expect.finish(reports);
         read
     }
 }

@@ -89,7 +89,7 @@ impl NameRoute {
         fields.misplaced(reports, &UNSEEN, "for `tls-passthrough`, which sees the server's name alone", help);
         let span = fields.span;
         let route = NameRoute { host: fields.form(reports, "host", &HOST), pool: fields.name(reports, "pool"), span };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         route
     }
 }

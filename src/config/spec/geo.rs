@@ -44,7 +44,7 @@ pub struct Network {
 }
 
 const CLIENT_SUBNET: Words<ClientSubnet> =
-    Words { words: &[("honour", ClientSubnet::Honour), ("ignore", ClientSubnet::Ignore)], later: &[] };
+    Words { words: &[("honour", ClientSubnet::Honour), ("ignore", ClientSubnet::Ignore)] };
 
 impl Geo {
     /// Reads `[geo]`.
@@ -56,7 +56,7 @@ impl Geo {
         let networks = fields.tables(reports, "network", "a network", example);
         let networks = networks.map_or_else(Vec::new, |list| list.items);
         let networks = networks.into_iter().map(|network| Network::read(reports, network.value)).collect();
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Geo { databases, latency, client_subnet, networks }
     }
 }
@@ -80,7 +80,7 @@ impl Network {
             geo: fields.form(reports, "geo", &forms::GEO),
             location: fields.location(reports, "location"),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         network
     }
 }

@@ -63,7 +63,7 @@ pub fn read_keyed_on(reports: &mut Reports<'_>, fields: &mut Fields, key: &'stat
             let span = value.span;
             let mut bits = into_table(reports, &what, "a table", value)?;
             let (v4, v6) = (bits.integer(reports, "v4", 0..=32), bits.integer(reports, "v6", 0..=128));
-            bits.finish(reports, &[]);
+            bits.finish(reports);
             let KeyedOn::Client { v4: all_v4, v6: all_v6 } = KeyedOn::default() else { return None };
             let bits = |written: Option<Written<u64>>, default| written.map_or(default, |w| w.value as u8);
             Some(Written { value: KeyedOn::Client { v4: bits(v4, all_v4), v6: bits(v6, all_v6) }, span })

@@ -148,21 +148,16 @@ const PROTOCOLS: Words<ProtocolWord> = Words {
         ("udp", ProtocolWord::Udp),
         ("tls-passthrough", ProtocolWord::TlsPassthrough),
     ],
-    later: &[],
 };
-const VERSIONS: Words<ProxyProtocol> =
-    Words { words: &[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)], later: &[] };
+const VERSIONS: Words<ProxyProtocol> = Words { words: &[("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)] };
 const SLASHES: Words<EncodedSlash> = Words {
     words: &[("keep", EncodedSlash::Keep), ("decode", EncodedSlash::Decode), ("refuse", EncodedSlash::Refuse)],
-    later: &[],
 };
-const UNDERSCORES: Words<Underscores> = Words {
-    words: &[("refuse", Underscores::Refuse), ("drop", Underscores::Drop), ("keep", Underscores::Keep)],
-    later: &[],
-};
+const UNDERSCORES: Words<Underscores> =
+    Words { words: &[("refuse", Underscores::Refuse), ("drop", Underscores::Drop), ("keep", Underscores::Keep)] };
 
 /// What becomes of a client that came with an old answer and cannot be served; whether it is sent on.
-const MISDIRECTED: Words<bool> = Words { words: &[("forward", true), ("serve", false)], later: &[] };
+const MISDIRECTED: Words<bool> = Words { words: &[("forward", true), ("serve", false)] };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -235,7 +230,7 @@ impl Listener {
             routes: routes(reports, &mut fields),
             flows,
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         listener
     }
 
@@ -281,7 +276,7 @@ fn proxy_protocol(reports: &mut Reports<'_>, fields: &mut Fields) -> FromAndTo {
     let takes = "a table, as in `{ accept_from = [\"10.0.0.0/8\"], send = \"v2\" }`";
     let Some(mut table) = fields.table(reports, "proxy_protocol", takes) else { return (None, None) };
     let both = (table.forms(reports, "accept_from", &forms::PREFIX), table.word(reports, "send", &VERSIONS));
-    table.finish(reports, &[]);
+    table.finish(reports);
     both
 }
 
@@ -291,7 +286,7 @@ fn paths(reports: &mut Reports<'_>, fields: &mut Fields) -> PathKeys {
     let takes = "a table, as in `{ encoded_slash = \"keep\", merge_slashes = true }`";
     let Some(mut table) = fields.table(reports, "paths", takes) else { return (None, None) };
     let both = (table.word(reports, "encoded_slash", &SLASHES), table.flag(reports, "merge_slashes"));
-    table.finish(reports, &[]);
+    table.finish(reports);
     both
 }
 
@@ -342,7 +337,7 @@ impl Timeouts {
             hello: table.duration(reports, "hello", MILLISECOND..=HOUR),
             half_closed: table.duration(reports, "half_closed", MILLISECOND..=DAY * 7),
         };
-        table.finish(reports, &[]);
+        table.finish(reports);
         timeouts
     }
 }
@@ -363,7 +358,7 @@ impl Proxy {
             workers: fields.integer(reports, "workers", 0..=WORKERS_MAX),
             sticky_secret_file: fields.path(reports, "sticky_secret_file"),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         proxy
     }
 }

@@ -68,7 +68,7 @@ impl Load {
             verify: table.flag(reports, "verify"),
             ca_file: table.path(reports, "ca_file"),
         };
-        table.finish(reports, &[]);
+        table.finish(reports);
         Some(load)
     }
 }

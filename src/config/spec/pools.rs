@@ -40,7 +40,7 @@ impl Region {
         let location = fields.location(reports, "location");
         let capacity = fields.integer(reports, "capacity", 1..=CAPACITY_MAX);
         let max_requests = fields.integer(reports, "max_requests", 1..=CAPACITY_MAX);
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Region { label, location, has_location, capacity, max_requests }
     }
 }
@@ -94,7 +94,6 @@ pub const BALANCES: Words<Balance> = Words {
         ("maglev", Balance::Maglev),
         ("failover", Balance::Failover),
     ],
-    later: &[],
 };
 
 /// The largest weight, so that the weights of 65,535 endpoints or pools still add up in 32 bits.
@@ -120,7 +119,7 @@ impl Pool {
             upstream: Upstream::read(reports, &mut fields),
             load: Load::read(reports, &mut fields),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         pool
     }
 }
@@ -143,7 +142,7 @@ impl Endpoint {
         let port = fields.integer(reports, "port", 1..=65535);
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);
         let backup = fields.flag(reports, "backup");
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Some(Endpoint { address: address?, port, weight, backup })
     }
 }

@@ -14,12 +14,10 @@ use crate::model::QueryLogFormat;
 const RATE_MAX: u64 = 1_000_000;
 
 const FORMATS: Words<QueryLogFormat> =
-    Words { words: &[("text", QueryLogFormat::Text), ("json", QueryLogFormat::Json)], later: &[] };
+    Words { words: &[("text", QueryLogFormat::Text), ("json", QueryLogFormat::Json)] };
 /// How much of a client's address is written.
-pub const CLIENTS: Words<ClientShown> = Words {
-    words: &[("prefix", ClientShown::Prefix), ("full", ClientShown::Full), ("none", ClientShown::None)],
-    later: &[],
-};
+pub const CLIENTS: Words<ClientShown> =
+    Words { words: &[("prefix", ClientShown::Prefix), ("full", ClientShown::Full), ("none", ClientShown::None)] };
 
 /// `[query_log]`.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ impl QueryLog {
             client: fields.word(reports, "client", &CLIENTS),
             rate_max: fields.integer(reports, "rate_max", 1..=RATE_MAX),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         log
     }
 }

@@ -139,7 +139,7 @@ impl Route {
             retries: fields.integer(reports, "retries", 0..=RETRIES_MAX),
             sticky: sticky(reports, &mut fields),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         route
     }
 }
@@ -249,7 +249,7 @@ fn text_match(reports: &mut Reports<'_>, name: &Written<String>, value: Written<
             let suffix = ways.form(reports, "suffix", &forms::TEXT).map(|w| TextMatch::Suffix(w.value));
             let contains = ways.form(reports, "contains", &forms::TEXT).map(|w| TextMatch::Contains(w.value));
             let regex = ways.form(reports, "regex", &REGEX).map(|w| TextMatch::Regex(w.value));
-            if ways.finish(reports, &[]) && there.is_empty() {
+            if ways.finish(reports) && there.is_empty() {
                 let help = format!("write one of {}", WAYS.map(|way| format!("`{way}`")).join(", "));
                 reports.error(codes::EMPTY, span, format!("{what} may be anything here")).help(help);
             }
@@ -291,7 +291,7 @@ fn arms(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<List<Arm>> {
         fields.require("pool", "\"POOL\"");
         let pool = fields.name(reports, "pool");
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Some(Written { value: Arm { pool: pool?, weight }, span })
     };
     let items: Vec<_> = list.items.into_iter().filter_map(read).collect();
@@ -305,7 +305,7 @@ fn redirect(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<Action> {
     table.require("to", "\"https://{host}{uri}\"");
     let to = table.form(reports, "to", &TEMPLATE);
     let status = table.integer(reports, "status", 300..=399);
-    table.finish(reports, &[]);
+    table.finish(reports);
     if let Some(status) = status.as_ref().filter(|status| !matches!(status.value, 301 | 302 | 303 | 307 | 308)) {
         let help = "use 301, 302, 303, 307 or 308".to_owned();
         reports.error(codes::RANGE, status.span, format!("{} is no redirect", status.value)).help(help);
@@ -320,7 +320,7 @@ fn respond(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<Action> {
     table.require("status", "404");
     let status = table.integer(reports, "status", 200..=599);
     let body = table.form(reports, "body", &forms::TEXT);
-    table.finish(reports, &[]);
+    table.finish(reports);
     if let (Some(status), Some(body)) = (&status, &body)
         && matches!(status.value, 204 | 205 | 304)
     {
@@ -345,7 +345,7 @@ fn rewrite(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<Rewrite> {
     }
     let prefix = table.form(reports, "prefix", &PATH).map(|w| Rewrite::Prefix(w.value));
     let path = table.form(reports, "path", &TEMPLATE).map(|w| Rewrite::Path(w.value));
-    table.finish(reports, &[]);
+    table.finish(reports);
     prefix.or(path)
 }
 
@@ -359,7 +359,7 @@ fn edits(reports: &mut Reports<'_>, fields: &mut Fields, key: &'static str) -> V
     }
     edits.extend(values(reports, &mut table, "set", HeaderEdit::Set));
     edits.extend(values(reports, &mut table, "add", HeaderEdit::Add));
-    table.finish(reports, &[]);
+    table.finish(reports);
     edits
 }
 
@@ -406,7 +406,7 @@ fn sticky(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<Written<Stri
             let mut table = into_table(reports, "`sticky`", "a table", value)?;
             table.require("cookie", COOKIE.example);
             let cookie = table.form(reports, "cookie", &COOKIE);
-            table.finish(reports, &[]);
+            table.finish(reports);
             cookie
         }
         other => {

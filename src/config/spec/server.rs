@@ -93,7 +93,7 @@ impl Server {
             cookie_secret_file: fields.path(reports, "cookie_secret_file"),
             transfer_to: fields.forms(reports, "transfer_to", &forms::PREFIX),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         server
     }
 }
@@ -111,7 +111,7 @@ impl Zone {
     /// Reads one zone.
     pub fn read(reports: &mut Reports<'_>, name: Written<Name>, mut fields: Fields) -> Zone {
         let file = fields.path(reports, "file");
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Zone { name, file }
     }
 }
@@ -135,7 +135,7 @@ impl Tls {
         let span = fields.span;
         let tls =
             Tls { span, certificate: fields.path(reports, "certificate"), key_file: fields.path(reports, "key_file") };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         tls
     }
 }
@@ -169,7 +169,7 @@ impl Admin {
             tokens_file: fields.path(reports, "tokens_file"),
             hosts: fields.forms(reports, "hosts", &forms::HTTP_HOST),
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         admin
     }
 }

@@ -76,9 +76,9 @@ const KEYS: [&str; 12] = [
 ];
 
 const PROTOCOLS: Words<Speaks> =
-    Words { words: &[("http1", Speaks::Http1), ("http2", Speaks::Http2), ("either", Speaks::Either)], later: &[] };
+    Words { words: &[("http1", Speaks::Http1), ("http2", Speaks::Http2), ("either", Speaks::Either)] };
 
-const ON_DOWN: Words<bool> = Words { words: &[("keep", false), ("close", true)], later: &[] };
+const ON_DOWN: Words<bool> = Words { words: &[("keep", false), ("close", true)] };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -129,7 +129,7 @@ fn tls(reports: &mut Reports<'_>, fields: &mut Fields) -> Option<Written<Tls>> {
                 let fact = "`ca_file` has no meaning with `verify = false`";
                 reports.error(codes::MISPLACED, ca_file.span, fact).help(help);
             }
-            table.finish(reports, &[]);
+            table.finish(reports);
             Some(Written { value: tls, span })
         }
         other => {

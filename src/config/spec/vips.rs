@@ -123,12 +123,10 @@ const POLICIES: Words<PolicyWord> = Words {
         ("hash", PolicyWord::Hash),
         ("failover", PolicyWord::Failover),
     ],
-    later: &[],
 };
 const FAMILIES: Words<FamilyRule> =
-    Words { words: &[("same-region", FamilyRule::SameRegion), ("any-region", FamilyRule::AnyRegion)], later: &[] };
-const ALL_DOWN: Words<()> =
-    Words { words: &[("all", ()), ("nodata", ()), ("servfail", ()), ("pool:NAME", ())], later: &[] };
+    Words { words: &[("same-region", FamilyRule::SameRegion), ("any-region", FamilyRule::AnyRegion)] };
+const ALL_DOWN: Words<()> = Words { words: &[("all", ()), ("nodata", ()), ("servfail", ()), ("pool:NAME", ())] };
 
 /// RFC 2181 section 8: a TTL has 31 bits.
 const TTL_MAX: Duration = Duration::from_secs(0x7fff_ffff);
@@ -154,7 +152,7 @@ impl Vip {
             pools: members(reports, &mut fields, "pools"),
             name,
         };
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         vip
     }
 }
@@ -180,7 +178,7 @@ fn granularity(reports: &mut Reports<'_>, fields: &mut Fields) -> (Option<Writte
         return (None, None);
     };
     let both = (hash.integer(reports, "v4", 0..=32), hash.integer(reports, "v6", 0..=128));
-    hash.finish(reports, &[]);
+    hash.finish(reports);
     both
 }
 
@@ -223,7 +221,7 @@ impl Member {
         let pool = fields.name(reports, "pool");
         let weight = fields.integer(reports, "weight", 0..=WEIGHT_MAX);
         let bias = fields.signed(reports, "bias", -99..=99);
-        fields.finish(reports, &[]);
+        fields.finish(reports);
         Some(Member { pool: pool?, weight, bias })
     }
 }
@@ -249,7 +247,7 @@ impl Rule {
         let geofence = fields.flag(reports, "geofence");
         let one = fields.name(reports, "pool");
         let members = members(reports, &mut fields, "pools").or_else(|| one.map(alone));
-        let all_known = fields.finish(reports, &[]);
+        let all_known = fields.finish(reports);
         Rule { networks, geos, asns, members, geofence, all_known }
     }
 
