@@ -321,12 +321,16 @@ impl Core {
                 patience: plan.upstream.connect_timeout,
             };
             // What is reached in another way is another endpoint, whose connections are not to be mixed.
-            let known = former.get(&key).filter(|known| known.way.is_same(&way) && Arc::ptr_eq(&known.live, live));
+            let known = former.get(&key);
             let made = || {
                 let cell = self.shared.counts.endpoint(self.number as usize, &plan.name, &member.name);
-                Rc::new(Endpoint::new(member.address, live.clone(), way, (queue.clone(), cell)))
+                Endpoint::new(member.address, live.clone(), way.clone(), (queue.clone(), cell))
             };
-            let endpoint = known.cloned().unwrap_or_else(made);
+            let endpoint = match known {
+                Some(known) if known.way.is_same(&way) && Arc::ptr_eq(&known.live, live) => known.clone(),
+                Some(known) => Rc::new(made().instead_of(known)),
+                None => Rc::new(made()),
+            };
             wanted.insert(key, endpoint.clone());
             endpoint
         });

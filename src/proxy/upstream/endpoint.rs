@@ -43,8 +43,8 @@ pub struct Endpoint {
     pub cell: Arc<EndpointCell>,
     /// Requests that wait for the HTTP/2 connection that is being made.
     pub opening: Rc<tokio::sync::Semaphore>,
-    /// Upgraded connections.
-    pub tunnels: Tunnels,
+    /// Upgraded connections, and flows at L4.
+    pub tunnels: Rc<Tunnels>,
     idle: RefCell<Vec<Idle>>,
     latency: Cell<PeakEwma>,
 }
@@ -67,10 +67,15 @@ impl Endpoint {
             connections: Connections::default(),
             speaks_h2: Cell::default(),
             opening: Rc::new(tokio::sync::Semaphore::new(1)),
-            tunnels: Tunnels::default(),
+            tunnels: Rc::default(),
             idle: RefCell::default(),
             latency: Cell::default(),
         }
+    }
+
+    /// The same endpoint reached in another way: what goes on through the former one has its end with this one's.
+    pub fn instead_of(self, former: &Endpoint) -> Self {
+        Endpoint { tunnels: former.tunnels.clone(), ..self }
     }
 
     /// A connection that waits for a request, the one that was used last: the others age and are closed.

@@ -13,12 +13,17 @@ use std::time::Duration;
 
 use crate::proxy::deadline::Deadline;
 
+/// So few may have ended and still be kept.
+const TIDY_MIN: usize = 32;
+
 /// Those of one endpoint and core.
 #[derive(Debug, Default)]
 pub struct Tunnels {
     are_to_leave: Cell<bool>,
     were_cut: Cell<bool>,
     open: RefCell<Vec<Rc<Slot>>>,
+    /// At so many, those that have ended are let go.
+    tidy_at: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -37,7 +42,11 @@ impl Tunnels {
     pub fn enter(&self, deadline: Deadline, time: Duration) -> Tunnel {
         let slot = Rc::new(Slot { deadline, time, is_cut: Cell::default() });
         let mut open = self.open.borrow_mut();
-        open.retain(is_open);
+        // Not each time: there may be ten thousand of them.
+        if open.len() >= self.tidy_at.get() {
+            open.retain(is_open);
+            self.tidy_at.set((2 * open.len()).max(TIDY_MIN));
+        }
         open.push(slot.clone());
         if self.are_to_leave.get() {
             slot.deadline.within(time);
