@@ -79,7 +79,10 @@ impl ClientTls {
         // A copy is a few counted references.
         let mut config = (*self.config).clone();
         config.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
-        EndpointTls { config: Arc::new(config), name: self.server_name(address), speaks: self.speaks }
+        let mut unread = config.clone();
+        unread.alpn_protocols.clear();
+        let (config, unread) = (Arc::new(config), Arc::new(unread));
+        EndpointTls { config, unread, name: self.server_name(address), speaks: self.speaks }
     }
 }
 
@@ -87,6 +90,8 @@ impl ClientTls {
 #[derive(Debug, Clone)]
 pub struct EndpointTls {
     config: Arc<ClientConfig>,
+    /// For bytes that nobody here reads: offers no protocol.
+    unread: Arc<ClientConfig>,
     name: ServerName<'static>,
     speaks: Speaks,
 }
@@ -115,6 +120,15 @@ impl EndpointTls {
             }
             _ => Ok(Connected { stream, is_h2 }),
         }
+    }
+
+    /// The same for bytes that are carried unread, of which nobody knows whether they are HTTP: a server of another protocol would
+    /// refuse whoever offers that (RFC 7301 section 3.2).
+    ///
+    /// # Errors
+    /// As of [`EndpointTls::connect`].
+    pub async fn connect_unread<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        TlsConnector::from(self.unread.clone()).connect(self.name.clone(), stream).await
     }
 }
 

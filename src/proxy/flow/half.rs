@@ -5,7 +5,8 @@
 //!  OPEN ──────────────────────────────────────────────────────────────────── OPEN
 //!   │ ╲ the other side takes less ──→ HELD ──all is taken──→ OPEN
 //!   │  ╲ much has gone, and comes in large pieces ──→ PIPED ──nothing more comes──→ OPEN
-//!   └──the end──→ ENDED: the other side has been told
+//!   ├──the end──→ ENDED: the other side has been told
+//!   └──the other side takes nothing ever more──→ BROKEN
 //! ```
 //!
 //! **Small copies first, then splice**: to move a small message with splice(2) takes two calls more than it saves, and most flows
@@ -34,16 +35,20 @@ const LARGE_PIECE: usize = 16 * 1024;
 /// So many pieces that are smaller, one after the other, and splice is left.
 const SMALL_PIECES_MAX: u8 = 8;
 /// Pieces that are moved before others have their turn: 4 MiB at most.
-const TURN: u32 = 16;
+const TURN: u32 = 8;
 
 /// One direction.
 #[derive(Debug, Default)]
 pub struct Half {
     state: State,
     moved: u64,
+    /// Of what was read, what has been taken.
+    taken: u64,
     /// Pieces in a row that were small, while splice is used.
     small_pieces: u8,
     is_large: bool,
+    /// TCP_NODELAY is still to be set on the side that is written to. Nothing delays the first write, and many flows have no second.
+    is_delayed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +58,7 @@ enum State {
     Held(Box<Held>),
     Piped(Pipe),
     Ended,
+    Broken(io::ErrorKind),
 }
 
 /// What the other side has not taken yet.
@@ -79,9 +85,19 @@ impl Half {
         Half { state, moved, ..Half::default() }
     }
 
+    /// To a side on which TCP_NODELAY is still to be set.
+    pub fn delayed(self) -> Self {
+        Half { is_delayed: true, ..self }
+    }
+
     /// How much was read.
     pub fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Grows with whatever moves, be it in or out: a side that takes what is held for it is not idle.
+    pub fn progress(&self) -> u64 {
+        self.moved + self.taken
     }
 
     /// Whether all has gone, and the other side was told.
@@ -89,11 +105,42 @@ impl Half {
         matches!(self.state, State::Ended)
     }
 
-    /// Moves what can be moved; ready at its end.
+    /// Whether nothing goes this way any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended | State::Broken(_))
+    }
+
+    /// Whether it waits for bytes, and so hears when the side they come from breaks off.
+    pub fn listens(&self) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::Piped(pipe) => pipe.bytes() == 0,
+            State::Held(_) | State::Ended | State::Broken(_) => false,
+        }
+    }
+
+    /// Moves what can be moved; ready at its end, and from then on. With `is_last` both sides are closed or reset right after the
+    /// end, so nobody need be told of it here.
     pub fn poll(
         &mut self,
-        from: &mut Stream,
-        to: &mut Stream,
+        (from, to): (&mut Stream, &mut Stream),
+        is_last: bool,
+        core: &Core,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        let polled = self.poll_on((from, to), is_last, core, cx);
+        if let Poll::Ready(Err(Broken::To(error))) = &polled {
+            let kind = error.kind();
+            self.let_go(core);
+            self.state = State::Broken(kind);
+        }
+        polled
+    }
+
+    fn poll_on(
+        &mut self,
+        (from, to): (&mut Stream, &mut Stream),
+        is_last: bool,
         core: &Core,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
@@ -103,16 +150,24 @@ impl Half {
             }
             let went_on = match &mut self.state {
                 State::Ended => return Poll::Ready(Ok(())),
+                State::Broken(kind) => return Poll::Ready(Err(Broken::To((*kind).into()))),
                 State::Held(held) => {
-                    ready!(held.poll_out(to, cx)).map_err(Broken::To)?;
+                    hurry(&mut self.is_delayed, self.taken, to);
+                    ready!(held.poll_out(to, &mut self.taken, cx)).map_err(Broken::To)?;
                     self.let_go(core);
                     continue;
                 }
                 State::Piped(pipe) if pipe.bytes() > 0 => {
-                    ready!(poll_drain(pipe, to, cx)).map_err(Broken::To)?;
+                    hurry(&mut self.is_delayed, self.taken, to);
+                    self.taken += ready!(poll_drain(pipe, to, cx)).map_err(Broken::To)? as u64;
                     continue;
                 }
                 State::Piped(pipe) => match poll_fill(pipe, from, cx) {
+                    Poll::Ready(Err(error)) if is_no_splice(&error) => {
+                        core.pipes.give_up();
+                        self.let_go(core);
+                        continue;
+                    }
                     Poll::Ready(filled) => filled.map_err(Broken::From)?,
                     Poll::Pending => {
                         self.let_go(core);
@@ -124,7 +179,10 @@ impl Half {
             self.moved += went_on as u64;
             if went_on == 0 {
                 self.let_go(core);
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Broken::To)?;
+                // The end of TLS is a message of its own.
+                if !is_last || to.is_tls() {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Broken::To)?;
+                }
                 self.state = State::Ended;
                 return Poll::Ready(Ok(()));
             }
@@ -145,22 +203,24 @@ impl Half {
     ) -> Poll<Result<usize, Broken>> {
         let mut room = core.buffers.scratch();
         let mut room = ReadBuf::new(&mut room);
-        ready!(Pin::new(&mut *from).poll_read(cx, &mut room)).map_err(Broken::From)?;
+        match ready!(Pin::new(&mut *from).poll_read(cx, &mut room)) {
+            // Many servers end TLS by ending TCP.
+            Err(error) if from.is_tls() && error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(0)),
+            read => read.map_err(Broken::From)?,
+        }
         let read = room.filled();
         if read.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        hurry(&mut self.is_delayed, self.taken, to);
         let taken = match Pin::new(&mut *to).poll_write(cx, read) {
             Poll::Ready(taken) => taken.map_err(Broken::To)?,
             Poll::Pending => 0,
         };
+        self.taken += taken as u64;
         // TLS keeps some back until it is told.
-        if to.is_tls()
-            && let Poll::Ready(Err(error)) = Pin::new(&mut *to).poll_flush(cx)
-        {
-            return Poll::Ready(Err(Broken::To(error)));
-        }
-        if taken < read.len() {
+        let is_flushed = !to.is_tls() || Pin::new(&mut *to).poll_flush(cx).map_err(Broken::To)?.is_ready();
+        if taken < read.len() || !is_flushed {
             let mut bytes = core.buffers.outbox();
             bytes.extend_from_slice(&read[taken..]);
             self.state = State::Held(Box::new(Held { bytes, taken: 0 }));
@@ -201,19 +261,20 @@ impl Half {
                 core.buffers.return_outbox(held.bytes);
             }
             State::Piped(pipe) => core.pipes.give(pipe),
-            State::Open | State::Ended => {}
+            State::Open | State::Ended | State::Broken(_) => {}
         }
     }
 }
 
 impl Held {
-    fn poll_out(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_out(&mut self, to: &mut Stream, total: &mut u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.taken < self.bytes.len() {
             let taken = ready!(Pin::new(&mut *to).poll_write(cx, &self.bytes[self.taken..]))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.taken += taken;
+            *total += taken as u64;
         }
         Pin::new(&mut *to).poll_flush(cx)
     }
@@ -236,5 +297,19 @@ fn poll_drain(pipe: &mut Pipe, to: &Stream, cx: &mut Context<'_>) -> Poll<io::Re
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(socket.poll_write_ready(cx))?,
             drained => return Poll::Ready(drained),
         }
+    }
+}
+
+/// Whether it is splice itself that is not to be had: by these sockets, this system, or a filter of its calls.
+fn is_no_splice(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+}
+
+/// Before a write that might wait for the one before it.
+fn hurry(is_delayed: &mut bool, taken: u64, to: &Stream) {
+    if *is_delayed && taken > 0 {
+        // Where that cannot be had, some bytes come late.
+        _ = to.socket().set_nodelay(true);
+        *is_delayed = false;
     }
 }

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -28,6 +29,7 @@ use crate::proxy::core::Core;
 use crate::proxy::core::View;
 use crate::proxy::drain;
 use crate::proxy::flow::carry::Carried;
+use crate::proxy::flow::carry::Ends;
 use crate::proxy::flow::carry::carry;
 use crate::proxy::flow::gate::Gate;
 use crate::proxy::flow::half::Half;
@@ -136,14 +138,18 @@ async fn begin(
     let key = flow::key(&pool.plan, client.ip());
     let wish = Wish { key, draw: core.draw(), sticky: None };
     let before = listener.proxy_protocol_to.map(|version| Header::of(version, client, local));
-    let opening = Opening { core, view, gate, pool, wish, before };
+    let opening = Opening { core, view, gate, pool, wish, before, client: &socket };
     match opening.open(story).await {
         Ok(Opened { stream, at, in_flight, began }) => {
             let time = drain::time(listener.drain_timeout, core.draw());
             let tunnel = in_flight.endpoint.tunnels.enter(core.deadlines.another(), time);
-            let (up, down) = (Half::holding(first), Half::default());
+            let up = Half::holding(first);
+            // In TLS, and after a header, something was written already.
+            let is_first = !stream.is_tls() && listener.proxy_protocol_to.is_none();
+            let (up, down) = (if is_first { up.delayed() } else { up }, Half::default());
             let (client, server) = (Stream::Plain(socket), stream);
-            Some(Carried { client, server, up, down, pool: pool.clone(), at, in_flight, tunnel, began })
+            let (pool, ends) = (pool.clone(), Ends::default());
+            Some(Carried { client, server, up, down, pool, at, in_flight, tunnel, began, ends })
         }
         Err(end) => {
             story.ends(end);
@@ -181,6 +187,7 @@ struct Opening<'a> {
     pool: &'a Rc<Pool>,
     wish: Wish,
     before: Option<Header>,
+    client: &'a TcpStream,
 }
 
 impl Opening<'_> {
@@ -193,12 +200,12 @@ impl Opening<'_> {
             let began = self.core.now();
             let way = &in_flight.endpoint.way;
             let before = self.before.as_ref().map(Header::bytes);
-            let fault = match way.connect(in_flight.endpoint.address, before).await {
-                Ok(connected) => {
+            let fault = match way.connect_unread(in_flight.endpoint.address, before).await {
+                Ok(stream) => {
                     let took = self.core.now().since(began);
                     story.connected(took);
                     in_flight.endpoint.took(took, true, began + took);
-                    return Ok(Opened { stream: connected.stream, at, in_flight, began });
+                    return Ok(Opened { stream, at, in_flight, began });
                 }
                 Err(fault) => fault,
             };
@@ -255,7 +262,14 @@ impl Opening<'_> {
         let began = self.core.now();
         let until = self.core.shared.clock.instant(began + limits.queue_timeout);
         loop {
-            let called = tokio::time::timeout_at(until.into(), place.called()).await;
+            let called = tokio::select! {
+                called = tokio::time::timeout_at(until.into(), place.called()) => called,
+                // One that closed its half may still want an answer; one that broke off does not.
+                _ = self.client.ready(Interest::ERROR) => {
+                    self.pool.cell.left_queue();
+                    return Err(End::ClientReset);
+                }
+            };
             let now = self.core.now();
             story.queued(now.since(began));
             if called.is_err() {

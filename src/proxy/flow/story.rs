@@ -112,8 +112,6 @@ pub struct FlowStory {
     pub bytes_in: u64,
     /// Bytes to the client.
     pub bytes_out: u64,
-    /// One side has said its last.
-    pub is_half_closed: bool,
 }
 
 impl FlowStory {
@@ -131,7 +129,6 @@ impl FlowStory {
             end: End::Stopped,
             bytes_in: 0,
             bytes_out: 0,
-            is_half_closed: false,
         }
     }
 

@@ -1,10 +1,17 @@
 //! Connections to endpoints: made, secured, and bounded in time.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use socket2::Domain;
+use socket2::Protocol;
+use socket2::Socket;
+use socket2::Type;
 use tokio::io::AsyncWriteExt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -44,13 +51,28 @@ impl Way {
         made.unwrap_or(Err(BackFault::ConnectTimeout))
     }
 
+    /// The same for bytes that are carried unread; in plaintext nothing has been asked of the system but the connection: the
+    /// second write must see to it that it does not wait for the first (TCP_NODELAY), and many flows end before that.
+    ///
+    /// # Errors
+    /// What kept it from being made.
+    pub async fn connect_unread(&self, address: SocketAddr, before: Option<&[u8]>) -> Result<Stream, BackFault> {
+        let made = timeout(self.patience, async {
+            let mut socket = dial(address).await.map_err(BackFault::Connect)?;
+            if before.is_some() || self.tls.is_some() {
+                say_first(&mut socket, before).await?;
+            }
+            let Some((_, tls)) = &self.tls else { return Ok(Stream::Plain(socket)) };
+            // On the heap while it lasts: most pools have none of it.
+            let secured = Box::pin(tls.connect_unread(socket)).await.map_err(BackFault::Tls)?;
+            Ok(Stream::Opened(Box::new(secured)))
+        });
+        made.await.unwrap_or(Err(BackFault::ConnectTimeout))
+    }
+
     async fn make(&self, address: SocketAddr, before: Option<&[u8]>) -> Result<Connected, BackFault> {
         let mut socket = TcpStream::connect(address).await.map_err(BackFault::Connect)?;
-        // Heads and the ends of bodies must not wait for each other.
-        socket.set_nodelay(true).map_err(BackFault::Connect)?;
-        if let Some(before) = before {
-            socket.write_all(before).await.map_err(BackFault::Connect)?;
-        }
+        say_first(&mut socket, before).await?;
         let Some((_, tls)) = &self.tls else {
             return Ok(Connected { stream: Stream::Plain(socket), is_h2: self.speaks == Speaks::Http2 });
         };
@@ -66,5 +88,44 @@ impl Way {
             _ => false,
         };
         tls && self.speaks == other.speaks && self.patience == other.patience
+    }
+}
+
+/// A connection as [`TcpStream::connect`] makes it, in one call less: what became of it is asked only when something did.
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => return Err(error),
+        _ => {}
+    }
+    let socket = TcpStream::from_std(socket.into())?;
+    let ready = socket.ready(Interest::WRITABLE | Interest::ERROR).await?;
+    if ready.is_error() || ready.is_write_closed() {
+        socket.take_error()?.map_or(Ok(()), Err)?;
+    }
+    Ok(socket)
+}
+
+async fn say_first(socket: &mut TcpStream, before: Option<&[u8]>) -> Result<(), BackFault> {
+    // Heads and the ends of bodies must not wait for each other.
+    socket.set_nodelay(true).map_err(BackFault::Connect)?;
+    if let Some(before) = before {
+        socket.write_all(before).await.map_err(BackFault::Connect)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_is_refused_is_none() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = nobody.local_addr().unwrap();
+        assert!(dial(address).await.unwrap().peer_addr().is_ok());
+        drop(nobody);
+        assert_eq!(dial(address).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }
