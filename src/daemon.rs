@@ -57,6 +57,7 @@ use crate::runtime::load::load;
 use crate::runtime::reloads;
 use crate::runtime::reloads::AskedBy;
 use crate::runtime::signals::Repeated;
+use crate::runtime::swap::Published;
 use crate::server;
 use crate::server::Listening;
 use crate::server::given::Given;
@@ -325,6 +326,11 @@ impl Daemon {
     /// Where the admin API is on HTTP, with the real port.
     pub fn admin_http(&self) -> Option<SocketAddr> {
         self.admin_http
+    }
+
+    /// Where the world is found that answers queries and requests.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.keeper.published
     }
 
     /// Waits for the end of the first round of probes.

@@ -362,8 +362,8 @@ fn examples_and_the_demo_fit_the_schema() {
         ["examples/minimal.toml", "examples/three-region.toml", "examples/edge.toml", "tests/golden/check/whole.toml"]
             .map(|path| (path.to_owned(), std::fs::read_to_string(path).unwrap()))
             .into();
-    let demo =
-        rhumb::demo::layout::configuration(&rhumb::demo::layout::REGIONS, "127.0.0.1:5300".parse().unwrap(), 8080);
+    let (regions, listen) = (&rhumb::demo::layout::REGIONS, "127.0.0.1:5300".parse().unwrap());
+    let demo = rhumb::demo::configuration::configuration(regions, listen, 8080);
     texts.push(("the demo's".to_owned(), demo));
     for (name, text) in texts {
         let value: Value = toml::from_str(&text).unwrap();

@@ -1,9 +1,13 @@
-//! What the demo is made of: regions with their addresses, clients with their places, and the configuration that
-//! says so. Text and numbers only; nothing here opens a socket.
+//! What the demo is made of: regions, and in each the addresses of its tiers.
+//!
+//! Region N is 127.N.0.0/16: one edge at L7 (127.N.1.10), two zones of one listener at L4 each (127.N.2.1 and .2), two
+//! applications behind each of those (127.N.3.x and 127.N.4.x). All on one port: an answer of DNS says none, and so one
+//! number fits every `curl` line. Nothing here opens a socket.
 
-use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::geo::distance::great_circle_km;
+use crate::model::Location;
 
 /// A region of the demo.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +20,7 @@ pub struct DemoRegion {
     pub location: (f64, f64),
     /// The continents whose clients it serves first.
     pub continents: &'static [&'static str],
-    /// The second byte of its addresses: `127.N.1.10`.
+    /// The second byte of its addresses: N of `127.N.1.10`.
     pub net: u8,
     /// A documentation prefix that plays its clients (RFC 5737).
     pub clients: &'static str,
@@ -82,102 +86,120 @@ pub const REGIONS: [DemoRegion; 6] = [
     },
 ];
 
+/// The zones of each region.
+pub const ZONES: [Zone; 2] = [Zone { letter: 'a', number: 1 }, Zone { letter: 'b', number: 2 }];
+
+/// A part of a region that has a listener at L4 and applications of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Zone {
+    /// As it stands in names: `l4-eu-west-a`.
+    pub letter: char,
+    number: u8,
+}
+
 impl DemoRegion {
-    /// The addresses of its load balancers.
-    pub fn endpoints(&self) -> [Ipv4Addr; 2] {
-        [Ipv4Addr::new(127, self.net, 1, 10), Ipv4Addr::new(127, self.net, 1, 11)]
+    /// The address of its edge at L7, which DNS answers with.
+    pub fn edge(&self) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.net, 1, 10)
+    }
+
+    /// The address of a zone's listener at L4.
+    pub fn flow(&self, zone: Zone) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.net, 2, zone.number)
+    }
+
+    /// What that listener is called.
+    pub fn flow_name(&self, zone: Zone) -> String {
+        format!("l4-{}-{}", self.name, zone.letter)
+    }
+
+    /// The addresses of a zone's applications.
+    pub fn zone_apps(&self, zone: Zone) -> [Ipv4Addr; 2] {
+        [1, 2].map(|app| Ipv4Addr::new(127, self.net, 2 + zone.number, app))
+    }
+
+    /// The addresses of all its applications.
+    pub fn apps(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let region = *self;
+        ZONES.into_iter().flat_map(move |zone| region.zone_apps(zone))
+    }
+
+    /// The addresses of its listeners.
+    pub fn listeners(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let region = *self;
+        std::iter::once(self.edge()).chain(ZONES.into_iter().map(move |zone| region.flow(zone)))
+    }
+
+    /// The pools of its tiers.
+    pub fn pools(&self) -> Pools {
+        let named = |what: &str| format!("{}-{what}", self.name);
+        Pools {
+            edge: named("web"),
+            zones: named("zones"),
+            own: named("own"),
+            apps: ZONES.map(|zone| format!("{}-{}", self.name, zone.letter)),
+        }
+    }
+
+    /// The prefix of its documentation clients, as `dig +subnet=` takes it.
+    pub fn client_prefix(&self) -> (IpAddr, u8) {
+        let (address, prefix) = self.clients.split_once('/').expect("the table above has a slash in each");
+        (address.parse().expect("the table above has addresses"), prefix.parse().expect("the table above has prefixes"))
+    }
+
+    /// The nearest of the others: where its edge forwards to when its own applications are gone.
+    pub fn nearest<'r>(&self, regions: &'r [DemoRegion]) -> Option<&'r DemoRegion> {
+        let at = |region: &DemoRegion| Location { lat: region.location.0, lon: region.location.1 };
+        let far = |other: &&DemoRegion| great_circle_km(at(self), at(other));
+        regions.iter().filter(|other| other.net != self.net).min_by(|a, b| far(a).total_cmp(&far(b)))
     }
 }
 
-/// The zone the demo serves, shared with the examples.
-pub const ZONE: &str = include_str!("../../zones/example.com.zone");
-/// The country database that ships with rhumb.
-pub static COUNTRY_DATABASE: &[u8] = include_bytes!("../../geo/country.mmdb");
-
-/// The demo's `rhumb.toml`.
-pub fn configuration(regions: &[DemoRegion], listen: SocketAddr, origin_port: u16) -> String {
-    let mut text = format!(
-        "# The demo of rhumb: {} regions on loopback, each with two load balancers.\n\n[server]\nlisten = [\"{listen}\"]\nzones_dir = \"zones\"\nstate_dir = \"state\"\n\n\
-         [admin]\nsocket = \"admin.sock\"\nlisten = \"127.0.0.1:0\"   # any free port\n\n[geo]\ndatabases = [\"country.mmdb\"]\n",
-        regions.len()
-    );
-    for region in regions {
-        let (lat, lon) = region.location;
-        let _ = write!(
-            text,
-            "\n# Clients that play {label}'s: a documentation prefix, placed by hand.\n[[geo.network]]\nname = \"{name}-clients\"\n\
-             cidr = [\"{clients}\"]\ngeo = \"{geo}\"\nlocation = [{lat}, {lon}]\n",
-            label = region.label,
-            name = region.name,
-            clients = region.clients,
-            geo = region.clients_geo,
-        );
-    }
-    text.push_str(
-        "\n[health_check.web]\ntype = \"http\"\npath = \"/healthz\"\nexpect = { status = \"200\", body = \"ok\" }\n\
-         interval = \"1s\"\ntimeout = \"500ms\"\nfall = 3\nrise = 2\n",
-    );
-    for region in regions {
-        let (lat, lon) = region.location;
-        let [a, b] = region.endpoints();
-        let _ = write!(
-            text,
-            "\n[region.{name}]\nlabel = \"{label}\"\nlocation = [{lat}, {lon}]\n\n[pool.{name}-web]\nregion = \"{name}\"\nhealth_check = \"web\"\n\
-             endpoints = [\n  {{ address = \"{a}\", port = {origin_port} }},\n  {{ address = \"{b}\", port = {origin_port} }},\n]\n",
-            name = region.name,
-            label = region.label,
-        );
-    }
-    let all: Vec<String> = regions.iter().map(|r| format!("{{ pool = \"{}-web\" }}", r.name)).collect();
-    let members = all.join(", ");
-    text.push_str("\n[vip.\"www.example.com.\"]\npolicy = \"geolocation\"\nttl = \"5s\"\nanswers = 2\nrules = [\n");
-    // The later regions are the more particular ones, so their rules come first.
-    for region in regions.iter().rev() {
-        let geos: Vec<String> = region.continents.iter().map(|c| format!("\"{c}\"")).collect();
-        let _ = writeln!(text, "  {{ geos = [{}], pool = \"{}-web\" }},", geos.join(", "), region.name);
-    }
-    let _ = write!(
-        text,
-        "  {{ pool = \"{first}-web\" }},\n]\n\n[vip.\"near.example.com.\"]\npolicy = \"geoproximity\"\nttl = \"5s\"\npools = [{members}]\n\n\
-         [vip.\"cache.example.com.\"]\npolicy = \"hash\"\nttl = \"5s\"\npools = [{members}]\n\n\
-         [vip.\"standby.example.com.\"]\npolicy = \"failover\"\nttl = \"5s\"\npools = [{members}]\n",
-        first = regions[0].name,
-    );
-    if let [first, second, ..] = regions {
-        let _ = write!(
-            text,
-            "\n[vip.\"canary.example.com.\"]\npolicy = \"weighted\"\nttl = \"5s\"\n\
-             pools = [{{ pool = \"{}-web\", weight = 95 }}, {{ pool = \"{}-web\", weight = 5 }}]\n",
-            first.name, second.name
-        );
-    }
-    text
+/// The pools of a region's tiers by name, outermost first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pools {
+    /// What VIPs answer with: the edge.
+    pub edge: String,
+    /// What the edge sends requests to: the zones, and the nearest region's edge behind them.
+    pub zones: String,
+    /// The zones alone: for health checks, and for what another region forwards.
+    pub own: String,
+    /// What each zone's listener sends connections to.
+    pub apps: [String; 2],
 }
 
-/// Writes the demo's configuration, zone and database into `dir`.
-///
-/// # Errors
-/// The file that could not be written, and why.
-pub fn write(dir: &Path, configuration: &str) -> Result<(), String> {
-    let put = |name: &str, bytes: &[u8]| {
-        let path = dir.join(name);
-        std::fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
-    };
-    for inside in FOLDERS {
-        let path = dir.join(inside);
-        std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
-    }
-    let texts = [configuration.as_bytes(), ZONE.as_bytes(), COUNTRY_DATABASE];
-    FILES.iter().zip(texts).try_for_each(|(name, bytes)| put(name, bytes))
+/// The region whose edge this is, by its place in the list.
+pub fn region_of(regions: &[DemoRegion], address: IpAddr) -> Option<usize> {
+    regions.iter().position(|region| IpAddr::V4(region.edge()) == address)
 }
 
-/// The files that [`write`] makes.
-pub const FILES: [&str; 3] = ["rhumb.toml", "zones/example.com.zone", "country.mmdb"];
-/// The folders that it makes for them and for the server.
-pub const FOLDERS: [&str; 2] = ["zones", "state"];
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// The first address of a region's client prefix, as `dig +subnet=` takes it.
-pub fn client_prefix(region: &DemoRegion) -> (IpAddr, u8) {
-    let (address, prefix) = region.clients.split_once('/').expect("the table above has a slash in each");
-    (address.parse().expect("the table above has addresses"), prefix.parse().expect("the table above has prefixes"))
+    use super::*;
+
+    #[test]
+    fn every_address_is_there_once_and_in_its_region() {
+        let mut seen = BTreeSet::new();
+        for region in REGIONS {
+            for address in region.listeners().chain(region.apps()) {
+                assert_eq!(address.octets()[..2], [127, region.net]);
+                assert!(seen.insert(address), "{address} twice");
+            }
+        }
+        assert_eq!(seen.len(), REGIONS.len() * 7);
+    }
+
+    #[test]
+    fn a_region_is_helped_by_its_nearest() {
+        let nearest = |name: &str, count: usize| {
+            let region = REGIONS.iter().find(|region| region.name == name).unwrap();
+            region.nearest(&REGIONS[..count]).unwrap().name
+        };
+        assert_eq!(nearest("eu-west", 3), "us-east");
+        assert_eq!(nearest("ap-south", 3), "eu-west");
+        assert_eq!(nearest("ap-south", 6), "oc-east");
+        assert_eq!(REGIONS[0].nearest(&REGIONS[..1]).map(|region| region.name), None);
+    }
 }

@@ -1,26 +1,52 @@
-//! The demo: regions of small HTTP origins on loopback, a real server in front of them, and a region that fails.
+//! The demo: three tiers of several regions on loopback, clients all over the world, and a region that fails.
 //!
-//! Nothing here is special to the demo but the origins and the clients: the server reads a configuration from a folder,
-//! probes over the network and answers on a socket, as `rhumb serve` would.
+//! Nothing here is special to the demo but the applications and the clients. In between is a real server: it reads a configuration
+//! from a folder, probes over the network, and answers and forwards on sockets, as `rhumb serve` would.
 
+pub mod apps;
+pub mod ask;
 pub mod clients;
+pub mod configuration;
+pub mod folder;
+pub mod introduction;
 pub mod layout;
-pub mod origins;
+pub mod population;
+pub mod screen;
+pub mod show;
+pub mod story;
+pub mod table;
+pub mod tally;
+pub mod tiers;
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{interval, sleep};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio::time::sleep;
+use tokio::time::timeout;
 
-use crate::daemon::{Daemon, StartError};
-use crate::demo::clients::ask;
-use crate::demo::layout::{DemoRegion, REGIONS, client_prefix, configuration};
-use crate::demo::origins::Origins;
+use crate::daemon::Daemon;
+use crate::daemon::StartError;
+use crate::demo::clients::Surroundings;
+use crate::demo::configuration::configuration;
+use crate::demo::folder::Folder;
+use crate::demo::introduction::Place;
+use crate::demo::layout::DemoRegion;
+use crate::demo::layout::REGIONS;
+use crate::demo::population::Client;
+use crate::demo::screen::Look;
+use crate::demo::screen::Screen;
+use crate::demo::show::FAILS_AT_LEAST;
+use crate::demo::show::Show;
+use crate::demo::show::Stop;
 use crate::runtime::clock::Clock;
+use crate::runtime::swap::Published;
+use crate::server::dice::Dice;
 
 /// What the demo is asked for.
 #[derive(Debug, Clone)]
@@ -33,19 +59,24 @@ pub struct Wishes {
     pub ends_after: Option<Duration>,
     /// Where DNS is served; port 0 takes any.
     pub listen: SocketAddr,
-    /// The origins' port; 0 takes any that is free on all their addresses.
-    pub origin_port: u16,
+    /// The port of edges, zones and applications; 0 takes any that is free on all their addresses.
+    pub port: u16,
+    /// Requests a second, of all clients together.
+    pub rate: u32,
+    /// Run the applications and nothing else.
+    pub apps_only: bool,
     /// Where configuration, zone and database are left; a folder that goes away with the demo unless told.
     pub write: Option<PathBuf>,
+    /// How to print.
+    pub look: Look,
 }
 
-/// Ports tried for the origins when none is asked for.
-const ORIGIN_PORTS: std::ops::Range<u16> = 8080..8180;
-/// How often each client asks.
-const ASK_EVERY: Duration = Duration::from_millis(250);
-
-/// Three probes a second apart see a region fail, two see it return; this is enough for either.
-const FAILS_AT_LEAST: Duration = Duration::from_secs(6);
+/// Ports tried when none is asked for.
+const PORTS: std::ops::Range<u16> = 8080..8180;
+/// What clients have met and nobody has heard yet; they wait when it is more.
+const MET_MAX: usize = 1024;
+/// The server probes its own tiers before they serve, so they are up a little later; a machine that is busy takes longer.
+const UP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs the demo until it has ended or the process is told to stop.
 ///
@@ -56,190 +87,127 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     let told_to_stop = crate::runtime::signals::terminated();
     tokio::pin!(told_to_stop);
     let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
-    let mut written = wishes.write.as_deref().map(Unwanted::but_for);
-    let (folder, _gone_with_us) = folder(wishes.write.as_ref())?;
-    let candidates = if wishes.origin_port == 0 { ORIGIN_PORTS } else { wishes.origin_port..wishes.origin_port + 1 };
-    let (port, mut origins) = origins::start_all(regions, candidates).await?;
-    layout::write(&folder, &configuration(regions, wishes.listen, port))?;
+    let mut screen = Screen::new(std::io::stdout(), wishes.look);
+    let candidates = if wishes.port == 0 { PORTS } else { wishes.port..wishes.port.saturating_add(1) };
+    if wishes.apps_only {
+        let (port, _apps) = apps::start_all(regions, candidates, false).await?;
+        let line = format!("the applications of {} regions answer on port {port}; Ctrl-C ends them", regions.len());
+        if screen.say(&[line]).is_ok() {
+            tokio::select! { () = end_of(wishes.ends_after) => {}, () = &mut told_to_stop => {} }
+        }
+        return Ok(());
+    }
 
-    let config = folder.join("rhumb.toml");
+    let mut folder = Folder::make(wishes.write.as_deref())?;
+    let (port, mut apps) = apps::start_all(regions, candidates, true).await?;
+    folder.write(&configuration(regions, wishes.listen, port))?;
+    let config = folder.config();
     let daemon = tokio::select! {
-        daemon = Daemon::start(&config) => daemon.map_err(|e| explain_start(&e))?,
+        daemon = started(&config) => daemon?,
         () = &mut told_to_stop => return Ok(()),
     };
-    written.iter_mut().for_each(Unwanted::keep);
+    folder.keep();
     let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
-    daemon.ready().await;
-    introduce(regions, dns, port, &config, daemon.admin_http(), wishes.fail_after);
-
-    tokio::select! {
-        () = watch_clients(regions, dns) => {}
-        result = fail_and_return(&mut origins[0], regions[0], wishes.fail_after) => result?,
-        () = end_of(wishes.ends_after) => {}
-        () = &mut told_to_stop => {}
-    }
-    say("\nthe demo ends");
-    daemon.stop().await;
-    Ok(())
-}
-
-/// The folder for the demo's files, and what removes it again.
-fn folder(write: Option<&PathBuf>) -> Result<(PathBuf, Option<Temporary>), String> {
-    let path = match write {
-        Some(path) => path.clone(),
-        None => std::env::temp_dir().join(format!("rhumb-demo-{}", std::process::id())),
-    };
-    std::fs::create_dir_all(&path).map_err(|e| format!("cannot make {}: {e}", path.display()))?;
-    let temporary = write.is_none().then(|| Temporary(path.clone()));
-    Ok((path, temporary))
-}
-
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What `--write` adds to a folder: taken away again unless the server comes up, so that a port that is taken leaves
-/// nothing behind.
-struct Unwanted(Vec<PathBuf>);
-
-impl Unwanted {
-    /// Everything that the demo writes into this folder, but for what is there already.
-    fn but_for(folder: &Path) -> Self {
-        // Those inside come before what they are in.
-        let inside = layout::FILES.iter().chain(&layout::FOLDERS).map(|name| folder.join(name));
-        Unwanted(inside.chain([folder.to_owned()]).filter(|path| !path.exists()).collect())
-    }
-
-    fn keep(&mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Unwanted {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // A folder that holds something else stays.
-            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
-        }
-    }
-}
-
-/// Prints a line; false when nobody reads any more, which is no failure.
-fn say(line: &str) -> bool {
-    writeln!(std::io::stdout().lock(), "{line}").is_ok()
-}
-
-fn explain_start(error: &StartError) -> String {
-    format!("the demo's server did not start: {error}")
-}
-
-fn introduce(
-    regions: &[DemoRegion],
-    dns: SocketAddr,
-    port: u16,
-    config: &Path,
-    admin: Option<SocketAddr>,
-    fail_after: Duration,
-) {
-    let at = format!("@{} -p {}", dns.ip(), dns.port());
-    say(&format!(
-        "rhumb answers for example.com on {dns}; every endpoint is a small HTTP server on loopback, port {port}.\n"
-    ));
-    say("Try, in another terminal:\n");
-    let mut lines = lines_to_try(regions, &at, port, config);
-    if let Some(admin) = admin {
-        lines.push((format!("curl http://{admin}/v1/status"), "the admin API; /metrics is there, too".to_owned()));
-    }
-    // What is longer does not push everybody's comment beyond the screen.
-    let width = lines.iter().map(|(command, _)| command.len()).filter(|width| *width <= 72).max().unwrap_or(0);
-    for (command, comment) in lines {
-        say(&format!("  {command:width$}  # {comment}"));
-    }
-    say("");
-    say(&format!(
-        "In {fail_after:?} {} fails for {:?}, and you see its clients move. Ctrl-C ends it.\n",
-        regions[0].label,
-        fails_for(fail_after)
-    ));
-}
-
-/// Commands to copy, and what each shows.
-fn lines_to_try(regions: &[DemoRegion], at: &str, port: u16, config: &Path) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    for region in regions {
-        let command = format!("dig {at} www.example.com +short +subnet={}", region.clients);
-        lines.push((command, format!("a client near {}", region.label)));
-    }
-    let mut more = |command: String, comment: &str| lines.push((command, comment.to_owned()));
-    more(format!("dig {at} www.example.com +subnet=81.2.69.0/24"), "any real network works: this one is in Britain");
-    more(
-        format!("dig {at} near.example.com +short +subnet=1.1.1.0/24"),
-        "the nearest region; try cache. canary. standby.",
-    );
-    more(format!("curl http://{}:{port}/", regions[0].endpoints()[0]), "an address that dig gave");
-    // As this program was started: a newcomer has it in target/release, not in the PATH.
     let program = std::env::args().next().unwrap_or_else(|| "rhumb".to_owned());
-    let (config, clients) = (config.display(), regions[0].clients);
-    more(format!("{program} explain -c {config} www.example.com --client {clients}"), "every step of the decision");
-    more(format!("{program} status -c {config} --watch"), "one screen; Ctrl-C ends it");
-    let name = regions[1].name;
-    more(
-        format!("{program} drain region/{name} -c {config} --for 30s"),
-        "its clients move, and come back by themselves",
-    );
-    lines
-}
+    let socket = folder.socket();
+    let place = Place { regions, dns, port, socket: &socket, admin: daemon.admin_http(), program: &program };
+    let reads = screen.say(&introduction(&place, &wishes));
 
-/// Asks for every region's clients again and again, and prints what changes, for as long as anybody reads it.
-async fn watch_clients(regions: &[DemoRegion], dns: SocketAddr) {
-    let mut last: BTreeMap<&str, String> = BTreeMap::new();
-    let mut tick = interval(ASK_EVERY);
+    let (told, met) = mpsc::channel(MET_MAX);
     let clock = Clock::start();
-    let began = clock.now();
-    loop {
-        tick.tick().await;
-        for region in regions {
-            let said = match ask(dns, "www.example.com.", client_prefix(region)).await {
-                Ok(answer) => {
-                    let list: Vec<String> = answer.addresses.iter().map(ToString::to_string).collect();
-                    format!("{:<26} ttl {}", list.join(" "), answer.ttl)
-                }
-                Err(problem) => problem,
-            };
-            let addresses = said.split(" ttl ").next().unwrap_or_default().to_owned();
-            if last.insert(region.name, addresses.clone()).is_none_or(|before| before != addresses) {
-                let seconds = (clock.now() - began).as_secs_f32();
-                let line =
-                    format!("{seconds:6.1}s  clients near {:<13} {:<18} -> {said}", region.label, region.clients);
-                if !say(&line) {
-                    return;
-                }
-            }
-        }
+    let world = daemon.published().load();
+    let population = population::draw(regions, &world.snapshot.atlas, &mut Dice::new());
+    let mut show = Show::new(regions, daemon.published().clone(), (&population, met), screen, clock);
+    let lives = begin(population, &Surroundings { regions, dns, port, clock, told }, wishes.rate);
+    let ended = match reads {
+        Err(gone) => Ended::Stopped(gone.into()),
+        Ok(()) => tokio::select! {
+            Err(stop) = show.run(&mut apps[0], wishes.fail_after) => Ended::Stopped(stop),
+            () = end_of(wishes.ends_after) => Ended::InTime,
+            () = &mut told_to_stop => Ended::Told,
+        },
+    };
+    drop(lives);
+    let verdict = conclude(&mut show, ended);
+    // Connections between the tiers end with the applications, and nobody has to wait for them.
+    for apps in &mut apps {
+        apps.fail().await;
+    }
+    daemon.stop().await;
+    verdict
+}
+
+/// The server, once all its tiers are up.
+async fn started(config: &Path) -> Result<Daemon, String> {
+    let explained = |error: StartError| format!("the demo's server did not start: {error}");
+    let daemon = Daemon::start(config).await.map_err(explained)?;
+    daemon.ready().await;
+    // Whatever is not up by then is shown in the table.
+    let _ = timeout(UP_WITHIN, all_up(daemon.published())).await;
+    Ok(daemon)
+}
+
+async fn all_up(published: &Arc<Published>) {
+    let mut look = interval(Duration::from_millis(50));
+    while !tiers::all_up(&published.load()) {
+        look.tick().await;
     }
 }
 
-/// How long the region stays away: as long as it was there, but not so short that no probe is sure to see it.
-fn fails_for(after: Duration) -> Duration {
-    after.max(FAILS_AT_LEAST)
+/// Sends the clients on their ways; dropped, all of them end.
+fn begin(population: Vec<Client>, around: &Surroundings, rate: u32) -> JoinSet<()> {
+    let every = Duration::from_secs(1) * population.len() as u32 / rate.max(1);
+    let count = population.len().max(1) as u32;
+    let mut lives = JoinSet::new();
+    for (number, client) in population.into_iter().enumerate() {
+        // Evenly spread, and neighbours in the list are near one another.
+        let begins_in = every * number as u32 / count;
+        lives.spawn(clients::live(number, client, around.clone(), begins_in, every));
+    }
+    lives
 }
 
-/// Fails a region, brings it back, and so on.
-async fn fail_and_return(origins: &mut Origins, region: DemoRegion, after: Duration) -> Result<(), String> {
-    loop {
-        sleep(after).await;
-        say(&format!("         --- {} ({}) fails: its origins refuse connections", region.label, region.name));
-        origins.fail().await;
-        sleep(fails_for(after)).await;
-        say(&format!("         --- {} ({}) is back", region.label, region.name));
-        origins.resume().await?;
-        // It is back when two probes in a row have passed; failing again before that, nobody would see it return.
-        sleep(FAILS_AT_LEAST.saturating_sub(after)).await;
+/// Why the show is over.
+enum Ended {
+    InTime,
+    Told,
+    Stopped(Stop),
+}
+
+/// Says what came of it. Who has ended it by hand has seen enough, and needs no verdict.
+fn conclude<W: std::io::Write>(show: &mut Show<W>, ended: Ended) -> Result<(), String> {
+    let said = show.catch_up().and_then(|()| show.sum_up());
+    match ended {
+        Ended::Stopped(Stop::Failed(why)) => Err(why),
+        Ended::InTime if said.is_ok() => show.verdict(),
+        _ => Ok(()),
     }
+}
+
+fn introduction(place: &Place<'_>, wishes: &Wishes) -> Vec<String> {
+    let DemoRegion { label, .. } = place.regions[0];
+    let (dns, port) = (place.dns, place.port);
+    let mut lines = vec![
+        format!(
+            "rhumb answers for example.com on {dns}. Each region has an edge (L7), two zones (L4) and four applications,"
+        ),
+        format!("all on loopback, port {port}."),
+        String::new(),
+        "Try, in another terminal:".to_owned(),
+        String::new(),
+    ];
+    lines.extend(place.lines());
+    lines.push(String::new());
+    let (after, lasts) = (wishes.fail_after, wishes.fail_after.max(FAILS_AT_LEAST));
+    lines.push(format!("In {after:?} {label} fails for {lasts:?}, and you see its clients move. Ctrl-C ends it."));
+    if let Some(folder) = &wishes.write {
+        lines.push(format!(
+            "The configuration is left in {}; its first lines say how to serve it without the demo.",
+            folder.display()
+        ));
+    }
+    lines.push(String::new());
+    lines
 }
 
 async fn end_of(time: Option<Duration>) {
