@@ -31,7 +31,7 @@
 //!   admin        the admin API, on its socket and over HTTP
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
-//!   demo         everything on loopback
+//!   demo         the three tiers on loopback, clients all over the world, and a region that fails
 //!   cmd          one file for each verb
 //! ```
 //!

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cmd::Exit;
 use crate::cmd::duration;
 use crate::cmd::terminal::colour;
+use crate::cmd::terminal::width;
 use crate::demo;
 use crate::demo::Wishes;
 use crate::demo::screen::Look;
@@ -48,10 +49,14 @@ fn regions(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|count| (2..=6).contains(count)).ok_or_else(|| "there may be 2 to 6".to_owned())
 }
 
+/// A row of the table has so many columns; broken into two lines it could not be drawn anew.
+const COLUMNS: usize = 80;
+
 /// A table that is drawn anew needs a terminal that can do that, and nobody else who writes there.
 fn look(has_log: bool) -> Look {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    Look { is_live: std::io::stdout().is_terminal() && !is_dumb && !has_log, colour: colour(&std::io::stdout()) }
+    let is_live = std::io::stdout().is_terminal() && !is_dumb && !has_log && width() >= COLUMNS;
+    Look { is_live, colour: colour(&std::io::stdout()) }
 }
 
 /// Runs it.

@@ -180,12 +180,13 @@ fn vips(regions: &[DemoRegion]) -> String {
     let [first, second, ..] = regions else { return String::new() };
     let members: Vec<String> = regions.iter().map(|region| format!("{{ pool = \"{}\" }}", edge(region))).collect();
     let members = members.join(", ");
-    // The later regions are the more particular ones, so their rules come first.
-    let rule = |region: &DemoRegion| {
-        let geos: Vec<String> = region.continents.iter().map(|continent| format!("\"{continent}\"")).collect();
+    // The later regions are the more particular ones: their rules come first, and a continent belongs to the last that has it.
+    let rule = |(at, region): (usize, &DemoRegion)| {
+        let is_own = |continent: &&&str| !regions[at + 1..].iter().any(|later| later.continents.contains(*continent));
+        let geos: Vec<String> = region.continents.iter().filter(is_own).map(|geo| format!("\"{geo}\"")).collect();
         format!("  {{ geos = [{}], pool = \"{}\" }},\n", geos.join(", "), edge(region))
     };
-    let rules: String = regions.iter().rev().map(rule).collect();
+    let rules: String = regions.iter().enumerate().rev().map(rule).collect();
     let (first, second) = (edge(first), edge(second));
     format!(
         "

@@ -41,6 +41,7 @@ use crate::demo::layout::REGIONS;
 use crate::demo::population::Client;
 use crate::demo::screen::Look;
 use crate::demo::screen::Screen;
+use crate::demo::show::FAILS;
 use crate::demo::show::FAILS_AT_LEAST;
 use crate::demo::show::Show;
 use crate::demo::show::Stop;
@@ -122,7 +123,7 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     let ended = match reads {
         Err(gone) => Ended::Stopped(gone.into()),
         Ok(()) => tokio::select! {
-            Err(stop) = show.run(&mut apps[0], wishes.fail_after) => Ended::Stopped(stop),
+            Err(stop) = show.run(&mut apps[FAILS], wishes.fail_after) => Ended::Stopped(stop),
             () = end_of(wishes.ends_after) => Ended::InTime,
             () = &mut told_to_stop => Ended::Told,
         },
@@ -185,7 +186,7 @@ fn conclude<W: std::io::Write>(show: &mut Show<W>, ended: Ended) -> Result<(), S
 }
 
 fn introduction(place: &Place<'_>, wishes: &Wishes) -> Vec<String> {
-    let DemoRegion { label, .. } = place.regions[0];
+    let DemoRegion { label, .. } = place.regions[FAILS];
     let (dns, port) = (place.dns, place.port);
     let mut lines = vec![
         format!(

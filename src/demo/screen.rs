@@ -62,6 +62,12 @@ impl<W: Write> Screen<W> {
         self.write(&text)
     }
 
+    /// The table stays where it is, and what follows is below.
+    pub fn settle(&mut self) {
+        self.table.clear();
+        self.drawn = 0;
+    }
+
     /// What takes the table off the terminal.
     fn erased(&mut self) -> String {
         match std::mem::take(&mut self.drawn) {
@@ -103,10 +109,12 @@ mod tests {
         screen.show(lines(&["a 1", "b 2"])).unwrap();
         screen.say(&lines(&["a fails"])).unwrap();
         screen.show(lines(&["a 0"])).unwrap();
+        screen.settle();
+        screen.say(&lines(&["bye"])).unwrap();
         let up = "\x1b[2F\x1b[J";
         assert_eq!(
             String::from_utf8(screen.out).unwrap(),
-            format!("hello\na 1\nb 2\n{up}a fails\na 1\nb 2\n{up}a 0\n")
+            format!("hello\na 1\nb 2\n{up}a fails\na 1\nb 2\n{up}a 0\nbye\n")
         );
     }
 

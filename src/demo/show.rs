@@ -29,6 +29,9 @@ use crate::model::Moment;
 use crate::runtime::clock::Clock;
 use crate::runtime::swap::Published;
 
+/// The region that fails, by its place.
+pub const FAILS: usize = 0;
+
 /// How often we look at what the server believes.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -75,7 +78,7 @@ impl<W: Write> Show<W> {
         clock: Clock,
     ) -> Self {
         let world = published.load();
-        let (sights, now) = (tiers::sights(&world, &regions[0]), clock.now());
+        let (sights, now) = (tiers::sights(&world, &regions[FAILS]), clock.now());
         let states = regions.iter().map(|region| tiers::of(&world, region).state).collect();
         Show {
             regions,
@@ -117,16 +120,18 @@ impl<W: Write> Show<W> {
     }
 
     async fn fail(&mut self, apps: &mut Apps) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let lines = self.story.fails(&self.tally, now);
+        let (now, DemoRegion { label, name, .. }) = (self.clock.now(), self.regions[FAILS]);
+        let mut lines = vec![format!("--- {label} ({name}) fails: its applications refuse connections")];
+        lines.extend(self.story.leaves(FAILS, &self.tally, now));
         self.say(now, lines)?;
         apps.fail().await;
         Ok(())
     }
 
     async fn bring_back(&mut self, apps: &mut Apps) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let lines = self.story.returns(&self.tally, now);
+        let (now, DemoRegion { label, name, .. }) = (self.clock.now(), self.regions[FAILS]);
+        let mut lines = self.story.returns(FAILS, &self.tally, now);
+        lines.push(format!("--- {label} ({name}) is back"));
         self.say(now, lines)?;
         apps.resume().await.map_err(Stop::Failed)
     }
@@ -158,15 +163,22 @@ impl<W: Write> Show<W> {
     /// Says what the server believes now and did not believe before.
     fn look(&mut self) -> Result<(), ReaderGone> {
         let (world, now) = (self.published.load(), self.clock.now());
-        let sights = tiers::sights(&world, &self.regions[0]);
+        let sights = tiers::sights(&world, &self.regions[FAILS]);
         let turned = sights.iter().zip(&self.sights).filter(|(now, before)| now != before);
         let words = |sight: &Sight| format!("    {} {}", sight.what, if sight.is_up { "up" } else { "down" });
         let mut lines: Vec<String> = turned.map(|(now, _)| words(now)).collect();
         self.sights = sights;
-        for (region, before) in self.regions.iter().zip(&mut self.states) {
+        for (at, region) in self.regions.iter().enumerate() {
             let state = tiers::of(&world, region).state;
-            if std::mem::replace(before, state) != state {
-                lines.push(format!("    DNS: {} {}", region.name, state.words()));
+            let before = std::mem::replace(&mut self.states[at], state);
+            if before == state {
+                continue;
+            }
+            lines.push(format!("    DNS: {} {}", region.name, state.words()));
+            match (before, state) {
+                (_, State::Drained) => lines.extend(self.story.leaves(at, &self.tally, now)),
+                (State::Drained, State::Up) => lines.extend(self.story.returns(at, &self.tally, now)),
+                _ => {}
             }
         }
         self.say(now, lines)
@@ -201,31 +213,18 @@ impl<W: Write> Show<W> {
         self.screen.say(&stamped)
     }
 
-    /// What came of it all, in a line.
+    /// The table as it is at the end, and what came of it all.
     pub fn sum_up(&mut self) -> Result<(), ReaderGone> {
-        let (seconds, tally) = (self.clock.now().since(self.began).as_secs_f64(), &self.tally);
-        let failed = match tally.failed() {
-            0 => "no request failed".to_owned(),
-            1 => "1 request failed".to_owned(),
-            count => format!("{count} requests failed"),
-        };
-        let line = format!(
-            "the demo ends after {seconds:.1} s: {} requests answered, {} of them in another region than they were sent to; {failed}",
-            tally.answered(),
-            tally.carried(),
-        );
+        self.draw()?;
+        self.screen.settle();
+        let seconds = self.clock.now().since(self.began).as_secs_f64();
+        let line = format!("the demo ends after {seconds:.1} s: {}", self.tally.words());
         self.screen.say(&[String::new(), line])
     }
 
     /// That requests failed, if they did.
     pub fn verdict(&self) -> Result<(), String> {
-        match (self.tally.failed(), self.tally.last_failure()) {
-            (0, _) => Ok(()),
-            (count, why) => {
-                let all = count + self.tally.answered();
-                Err(format!("{count} of {all} requests failed; the last: {}", why.unwrap_or("no reason")))
-            }
-        }
+        self.tally.verdict()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The account of a region that fails and returns: who moves, when, and what it costs. It is told things in the order in which
-//! they happen, and says what is worth a line.
+//! The account of a region that leaves and returns, because it fails or is drained: who moves, when, and what it costs. It is told
+//! things in the order in which they happen, and says what is worth a line.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::model::Moment;
 pub struct Story {
     regions: &'static [DemoRegion],
     clients: Vec<Seat>,
-    chapter: Chapter,
+    /// One for each region.
+    chapters: Vec<Chapter>,
 }
 
 /// Where DNS has sent a client last.
@@ -29,7 +30,7 @@ struct Seat {
 enum Chapter {
     /// Nothing happens.
     Calm,
-    /// The region has failed, and its clients move away.
+    /// The region is gone, and its clients move away.
     Away(Move),
     /// It is back, and they return.
     Home(Move),
@@ -88,86 +89,80 @@ fn counts(tally: &Tally) -> [u64; 3] {
     [tally.answered(), tally.carried(), tally.failed()]
 }
 
-/// The region that fails.
-const FAILS: usize = 0;
-
 impl Story {
     /// Of these regions and clients, before anything was asked.
     pub fn new(regions: &'static [DemoRegion], clients: &[Client]) -> Self {
         let seat = |client: &Client| Seat { at: None, keeps_to_ttl: client.keeps_for.is_zero() };
-        Story { regions, clients: clients.iter().map(seat).collect(), chapter: Chapter::Calm }
+        let chapters = regions.iter().map(|_| Chapter::Calm).collect();
+        Story { regions, clients: clients.iter().map(seat).collect(), chapters }
     }
 
-    fn region(&self) -> &'static DemoRegion {
-        &self.regions[FAILS]
-    }
-
-    /// The region fails now.
-    pub fn fails(&mut self, tally: &Tally, now: Moment) -> Vec<String> {
+    /// A region is gone from now on.
+    pub fn leaves(&mut self, region: usize, tally: &Tally, now: Moment) -> Vec<String> {
         let home = |keeps: bool| {
-            let of =
-                self.clients.iter().enumerate().filter(move |(_, c)| c.at == Some(FAILS) && c.keeps_to_ttl == keeps);
+            let of = self.clients.iter().enumerate();
+            let of = of.filter(move |(_, client)| client.at == Some(region) && client.keeps_to_ttl == keeps);
             of.map(|(client, _)| client).collect::<BTreeSet<_>>()
         };
         let (waiting, stale) = (home(true), home(false).len());
-        let DemoRegion { label, name, .. } = self.region();
-        let lines = vec![
-            format!("--- {label} ({name}) fails: its applications refuse connections"),
-            format!(
-                "    it has {} clients; {stale} more have resolvers that keep answers {STALE_FOR:?} too long",
-                waiting.len()
-            ),
-        ];
-        self.chapter = Chapter::Away(Move::of(waiting, tally, now));
-        lines
+        let line = format!(
+            "    {} has {} clients; {stale} more have resolvers that keep answers {STALE_FOR:?} too long",
+            self.regions[region].label,
+            waiting.len()
+        );
+        self.chapters[region] = Chapter::Away(Move::of(waiting, tally, now));
+        vec![line]
     }
 
-    /// It is back now.
-    pub fn returns(&mut self, tally: &Tally, now: Moment) -> Vec<String> {
-        let Chapter::Away(away) = std::mem::replace(&mut self.chapter, Chapter::Calm) else { return Vec::new() };
+    /// It is there again.
+    pub fn returns(&mut self, region: usize, tally: &Tally, now: Moment) -> Vec<String> {
+        let chapter = &mut self.chapters[region];
+        let Chapter::Away(away) = chapter else { return Vec::new() };
         let [answered, carried, failed] = counts(tally);
-        let (answered, carried) = (answered - away.before[0], carried - away.before[1]);
-        let DemoRegion { label, name, .. } = self.region();
-        let lines = vec![
-            format!(
-                "    {label} was away for {}; clients moved: {}; of {answered} requests its edge had {carried} answered \
-                 elsewhere, and {} failed",
-                said(now.since(away.began)),
-                away.times(),
-                failed - away.before[2],
-            ),
-            format!("--- {label} ({name}) is back"),
-        ];
-        self.chapter = Chapter::Home(Move::of(away.moved, tally, now));
-        lines
+        let line = format!(
+            "    {} was away for {}; clients moved: {}; of {} requests {} were forwarded to another region, and {} failed",
+            self.regions[region].label,
+            said(now.since(away.began)),
+            away.times(),
+            answered - away.before[0],
+            carried - away.before[1],
+            failed - away.before[2],
+        );
+        *chapter = Chapter::Home(Move::of(std::mem::take(&mut away.moved), tally, now));
+        vec![line]
     }
 
     /// DNS sends a client to that region.
-    pub fn sent_to(&mut self, client: usize, region: usize, now: Moment) -> Vec<String> {
+    pub fn sent_to(&mut self, client: usize, to: usize, now: Moment) -> Vec<String> {
         let Some(seat) = self.clients.get_mut(client) else { return Vec::new() };
-        seat.at = Some(region);
-        let (label, to) = (self.regions[FAILS].label, self.regions[region].label);
+        seat.at = Some(to);
         let mut lines = Vec::new();
-        match &mut self.chapter {
-            Chapter::Away(away) if region != FAILS => {
-                let (is_first, is_last) = away.moves(client, now);
-                if is_first {
-                    lines.push(format!("    DNS sends the first of {label}'s clients to {to}"));
+        for (region, chapter) in self.chapters.iter_mut().enumerate() {
+            let label = self.regions[region].label;
+            match chapter {
+                Chapter::Away(away) if to != region => {
+                    let (is_first, is_last) = away.moves(client, now);
+                    if is_first {
+                        lines.push(format!(
+                            "    DNS sends the first of {label}'s clients to {}",
+                            self.regions[to].label
+                        ));
+                    }
+                    if is_last {
+                        lines.push(format!("    all {} have left {label}: {}", away.moved.len(), away.times()));
+                    }
                 }
-                if is_last {
-                    lines.push(format!("    all {} have moved: {}", away.moved.len(), away.times()));
+                Chapter::Home(home) if to == region => {
+                    let (is_first, is_last) = home.moves(client, now);
+                    if is_first {
+                        lines.push(format!("    DNS sends the first of them back to {label}"));
+                    }
+                    if is_last {
+                        lines.push(format!("    all {} are back in {label}: {}", home.moved.len(), home.times()));
+                    }
                 }
+                _ => {}
             }
-            Chapter::Home(home) if region == FAILS => {
-                let (is_first, is_last) = home.moves(client, now);
-                if is_first {
-                    lines.push(format!("    DNS sends the first of them back to {label}"));
-                }
-                if is_last {
-                    lines.push(format!("    all {} are back: {}", home.moved.len(), home.times()));
-                }
-            }
-            _ => {}
         }
         lines
     }
@@ -194,24 +189,27 @@ mod tests {
         for (client, region) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
             assert_eq!(story.sent_to(client, region, START), Vec::<String>::new());
         }
-        let said = story.fails(&tally, at(0));
-        assert_eq!(said[0], "--- Frankfurt (eu-west) fails: its applications refuse connections");
-        assert_eq!(said[1], "    it has 2 clients; 1 more have resolvers that keep answers 15s too long");
+        assert_eq!(
+            story.leaves(0, &tally, at(0)),
+            ["    Frankfurt has 2 clients; 1 more have resolvers that keep answers 15s too long"]
+        );
         assert_eq!(story.sent_to(3, 1, at(1)), Vec::<String>::new(), "it was there before");
         tally.count(&What::Answered { asked: 0, by: 1, took: Duration::ZERO }, at(2));
         tally.count(&What::Answered { asked: 1, by: 1, took: Duration::ZERO }, at(2));
         assert_eq!(story.sent_to(1, 1, at(14)), ["    DNS sends the first of Frankfurt's clients to Ashburn"]);
         assert_eq!(story.sent_to(1, 1, at(20)), Vec::<String>::new());
         let said = story.sent_to(0, 2, at(32));
-        assert_eq!(said, ["    all 2 have moved: the first after 1.4s, the last after 3.2s"]);
-        let said = story.returns(&tally, at(60));
+        assert_eq!(said, ["    all 2 have left Frankfurt: the first after 1.4s, the last after 3.2s"]);
         assert_eq!(
-            said[0],
-            "    Frankfurt was away for 6.0s; clients moved: the first after 1.4s, the last after 3.2s; of 2 requests its edge had \
-             1 answered elsewhere, and 0 failed"
+            story.returns(0, &tally, at(60)),
+            [
+                "    Frankfurt was away for 6.0s; clients moved: the first after 1.4s, the last after 3.2s; of 2 requests 1 were \
+              forwarded to another region, and 0 failed"
+            ]
         );
-        assert_eq!(said[1], "--- Frankfurt (eu-west) is back");
+        assert_eq!(story.returns(0, &tally, at(61)), Vec::<String>::new(), "it is back already");
         assert_eq!(story.sent_to(0, 0, at(72)), ["    DNS sends the first of them back to Frankfurt"]);
-        assert_eq!(story.sent_to(1, 0, at(80)), ["    all 2 are back: the first after 1.2s, the last after 2.0s"]);
+        let said = story.sent_to(1, 0, at(80));
+        assert_eq!(said, ["    all 2 are back in Frankfurt: the first after 1.2s, the last after 2.0s"]);
     }
 }

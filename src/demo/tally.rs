@@ -116,9 +116,29 @@ impl Tally {
         self.failed.iter().sum::<u64>() + self.failed_nowhere
     }
 
-    /// Why the last one failed.
-    pub fn last_failure(&self) -> Option<&str> {
-        self.last_failure.as_deref()
+    /// All of it: `3601 requests answered, 312 of them in another region than they were sent to; no request failed`.
+    pub fn words(&self) -> String {
+        let failed = match self.failed() {
+            0 => "no request failed".to_owned(),
+            1 => "1 request failed".to_owned(),
+            count => format!("{count} requests failed"),
+        };
+        let (answered, carried) = (self.answered, self.carried);
+        format!("{answered} requests answered, {carried} of them in another region than they were sent to; {failed}")
+    }
+
+    /// Nothing, if no request failed.
+    ///
+    /// # Errors
+    /// How many did, and why the last of them.
+    pub fn verdict(&self) -> Result<(), String> {
+        match (self.failed(), &self.last_failure) {
+            (0, _) => Ok(()),
+            (count, why) => {
+                let (all, why) = (count + self.answered, why.as_deref().unwrap_or("no reason"));
+                Err(format!("{count} of {all} requests failed; the last: {why}"))
+            }
+        }
     }
 }
 
@@ -141,6 +161,7 @@ mod tests {
     #[test]
     fn figures_are_of_the_last_seconds_and_failures_of_all_time() {
         let mut tally = Tally::new(2, START);
+        assert_eq!(tally.verdict(), Ok(()));
         let at = |seconds| START + Duration::from_secs(seconds);
         tally.count(&answered(0, 0, 900), at(1));
         tally.count(&What::Failed { asked: Some(1), why: "status 502".to_owned() }, at(1));
@@ -155,7 +176,7 @@ mod tests {
         assert_eq!(figures[0].p99, Some(Duration::from_millis(10)));
         assert_eq!((figures[0].failed, figures[1].failed), (0, 1));
         assert_eq!((tally.answered(), tally.carried(), tally.failed()), (11, 5, 2));
-        assert_eq!(tally.last_failure(), Some("DNS: no answer"));
+        assert_eq!(tally.verdict(), Err("2 of 13 requests failed; the last: DNS: no answer".to_owned()));
         assert_eq!(tally.figures(at(60))[0].p50, None);
     }
 
