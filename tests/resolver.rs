@@ -6,22 +6,11 @@
 mod common;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::net::IpAddr;
 
-use common::Running;
-use common::dns::{Question, Reply, ask, rtype};
-use common::servers::{Zone, nsd_at, rhumb_at};
-
-const PORT: u16 = 53;
-
-/// Two addresses of 127/8 that are this process's own.
-fn addresses() -> [Ipv4Addr; 2] {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    [1, 2].map(|host| Ipv4Addr::new(127, 100 + high % 100, low, host))
-}
+use common::delegation::{self, PORT, missing, own_address};
+use common::dns::{Question, ask, rtype};
+use common::servers::rhumb_at;
 
 const EXAMPLE: &str = "\
 $TTL 3600
@@ -66,57 +55,20 @@ rules = [
 ]
 "#;
 
-/// Unbound, starting at the root server `root` and sending client subnets to `authority`.
-fn unbound(dir: &Path, root: Ipv4Addr, authority: Ipv4Addr) -> Option<(SocketAddr, Running)> {
-    let program = common::program("unbound")?;
-    let address = common::free_address();
-    fs::write(dir.join("hints"), format!(". 3600 NS ns.root.\nns.root. 3600 A {root}\n")).unwrap();
-    let home = dir.display();
-    let config = format!(
-        "server:\n interface: {ip}@{port}\n access-control: 127.0.0.0/8 allow\n do-ip6: no\n do-daemonize: no\n \
-         username: \"\"\n chroot: \"\"\n directory: \"{home}\"\n pidfile: \"\"\n use-syslog: no\n logfile: \"\"\n \
-         verbosity: 2\n num-threads: 1\n do-not-query-localhost: no\n root-hints: \"{home}/hints\"\n \
-         module-config: \"subnetcache iterator\"\n send-client-subnet: {authority}\n \
-         client-subnet-always-forward: yes\n max-client-subnet-ipv4: 24\n harden-below-nxdomain: no\n\
-         remote-control:\n control-enable: no\n",
-        ip = address.ip(),
-        port = address.port()
-    );
-    let file = dir.join("unbound.conf");
-    fs::write(&file, config).unwrap();
-    let mut command = Command::new(program);
-    command.arg("-d").arg("-c").arg(&file);
-    let mut running = Running::start(command, "unbound", dir);
-    let question = Question { flags: 0x0100, ..Question::new("plain.example.", rtype::A) }.to_bytes();
-    running.wait_until(|| {
-        let reply = common::dns::udp_within(address, &question, Duration::from_millis(500));
-        reply.and_then(|bytes| Reply::parse(&bytes).ok()).is_some_and(|reply| reply.rcode == 0)
-    });
-    Some((address, running))
-}
-
 #[test]
 fn a_resolver_brings_each_client_to_its_region() {
-    let [root, authority] = addresses();
-    if let Err(e) = TcpListener::bind((root, PORT)) {
-        return common::skipped(&format!("port 53 on loopback cannot be bound ({e}); run as root"));
-    }
-    if common::program("unbound").is_none() || common::program("nsd").is_none() {
-        return common::skipped("unbound or nsd is not installed");
+    let [root, authority] = [1, 2].map(own_address);
+    if let Some(why) = missing(root, &["unbound", "nsd"]) {
+        return common::skipped(&why);
     }
     let dir = tempfile::tempdir().unwrap();
     let zones = dir.path().join("zones");
     fs::create_dir(&zones).unwrap();
     fs::write(zones.join("example.zone"), format!("{EXAMPLE}ns A {authority}\n")).unwrap();
-    let root_zone = dir.path().join("root");
-    let delegation = format!("example. NS ns.example.\nns.example. A {authority}\nns.root. A {root}\n");
-    fs::write(&root_zone, format!("$TTL 3600\n. SOA ns.root. h.root. 1 1h 1h 1h 60\n. NS ns.root.\n{delegation}"))
-        .unwrap();
 
     let us = rhumb_at((authority, PORT).into(), dir.path(), &zones, STEERING);
-    let root_zones = [Zone { name: ".".to_owned(), file: root_zone }];
-    let _root = nsd_at((root, PORT).into(), dir.path(), &root_zones).expect("nsd is installed");
-    let (resolver, log) = unbound(dir.path(), root, authority).expect("unbound is installed");
+    let _root = delegation::root(root, authority, dir.path());
+    let (resolver, log) = delegation::unbound(dir.path(), root, authority, "plain.example.");
 
     let resolved = |name: &str, qtype: u16, subnet: &str| {
         let question = Question { flags: 0x0100, ..Question::new(name, qtype).subnet(subnet, 24) };

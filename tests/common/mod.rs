@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod delegation;
 pub mod dns;
 pub mod servers;
 
