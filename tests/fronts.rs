@@ -233,6 +233,24 @@ fn listeners_that_come_back_to_themselves_are_refused() {
 }
 
 #[test]
+fn regions_may_be_each_other_s_backups() {
+    let text = TIERS
+        .replace("{ address = \"127.1.2.2\", port = 8000 }", "{ address = \"127.2.1.10\", port = 80, backup = true }");
+    let peer = "[pool.us-zones]\nregion = \"us\"\nendpoints = [{ address = \"127.1.1.10\", port = 80 }]\n[[listener]]\n\
+                name = \"l7-us\"\nregion = \"us\"\nbind = \"127.2.1.10:80\"\nprotocol = \"http\"\nroutes = [{ pool = \"us-zones\" }]\n";
+    let text = text.replace("fallback = \"us-web\"\n", "") + peer;
+    let model = model(&text);
+    let fronts = Fronts::of(&model);
+    assert_eq!(fronts.circle(&model), None);
+    let of = |pool: &str, address: &str| {
+        let members = model.endpoints.iter().enumerate().map(|(at, endpoint)| (EndpointId::from(at), endpoint));
+        let mut found = members.filter(|(_, e)| model.pool(e.pool).name == pool && e.address.to_string() == address);
+        fronts.of_endpoint(found.next().unwrap().0).is_some()
+    };
+    assert!(of("us-web", "127.2.1.10") && !of("zones", "127.2.1.10") && !of("us-zones", "127.1.1.10"));
+}
+
+#[test]
 fn a_wildcard_listener_is_found_on_loopback_alone() {
     let text = TIERS.replace("127.1.2.1", "127.1.2.9").replace("127.1.2.9:8000", "0.0.0.0:8001");
     let text = text.replace("\"127.1.2.9\", port = 8000", "\"127.1.2.9\", port = 8001");

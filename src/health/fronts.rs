@@ -7,7 +7,8 @@
 //!
 //! **What is behind a listener** are the pools that it forwards to, with their fallbacks in its own region. One that is up is enough:
 //! which hosts or paths matter to whom is not known here. Pools of other regions do not count: that a region could pass its clients on
-//! is no reason to send it more. A listener that forwards to no pool always serves.
+//! is no reason to send it more. For the same reason an endpoint that is a listener of another region than its pool's is not followed:
+//! regions may be each other's backups, and probes tell of those. A listener that forwards to no pool always serves.
 //!
 //! **Ejections do not count** either. They never take down the last healthy pool of a VIP, and what stands before a pool may be all that a
 //! VIP has; the tier above sees requests fail for itself.
@@ -66,8 +67,9 @@ impl Fronts {
         let mut of_listeners: BTreeMap<usize, FrontId> = BTreeMap::new();
         for id in (0..model.endpoints.len()).map(EndpointId::from) {
             let Some(listener) = places.listener_of(model, id) else { continue };
+            let is_elsewhere = model.listeners[listener].region != model.pool(model.endpoint(id).pool).region;
             let behind = behind(model, &model.listeners[listener]);
-            if behind.is_empty() {
+            if behind.is_empty() || is_elsewhere {
                 continue;
             }
             let front = *of_listeners.entry(listener).or_insert_with(|| {
