@@ -31,6 +31,8 @@ use crate::proxy::upstream::tunnels::Tunnel;
 
 /// Between two looks at a side that is not read from.
 const LOOK: Duration = Duration::from_secs(1);
+/// While both sides are read from.
+const NEVER: Moment = Moment(u64::MAX);
 
 /// A connection that is carried. When this is dropped, a side that was not told of an end by then is reset; one that was has still
 /// to take what the system keeps for it.
@@ -74,6 +76,7 @@ pub struct Ends {
 /// Carries it to its end.
 pub async fn carry(core: &Rc<Core>, gate: &Gate, mut carried: Carried, story: &mut FlowStory) -> End {
     let deadline = core.deadlines.another();
+    carried.ends.look = NEVER;
     carried.ends.due = core.deadlines.now() + SWEEP + gate.plan.timeouts.idle;
     let mut has_passed = false;
     let end = poll_fn(|cx| {
@@ -145,13 +148,18 @@ impl Carried {
     }
 
     fn poll_idle(&mut self, core: &Core, deadline: &Deadline, cx: &mut Context<'_>) -> Poll<End> {
-        let hears_all = self.up.listens() && self.down.listens();
+        let now = core.deadlines.now();
+        if self.up.listens() && self.down.listens() {
+            self.ends.look = NEVER;
+        } else if self.ends.look == NEVER {
+            // Most are read from again before that.
+            self.ends.look = now + LOOK;
+        }
         loop {
-            let now = core.deadlines.now();
             if self.ends.due <= now {
                 return Poll::Ready(End::Idle);
             }
-            deadline.at(if hears_all { self.ends.due } else { self.ends.due.min(self.ends.look) });
+            deadline.at(self.ends.due.min(self.ends.look));
             if deadline.poll_due(cx).is_pending() {
                 return Poll::Pending;
             }
