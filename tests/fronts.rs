@@ -12,6 +12,7 @@ use rhumb::health::fronts::Fronts;
 use rhumb::health::ledger::{Ledger, Step};
 use rhumb::health::names::EndpointKey;
 use rhumb::health::probe::{ProbeResult, ReasonCode};
+use rhumb::health::table::HealthTable;
 use rhumb::model::{EndpointId, Model, Moment, PoolId};
 
 /// Two zones with an L4 listener each, an L7 listener before both, and what DNS answers: the L7 listener.
@@ -247,6 +248,12 @@ fn regions_may_be_each_other_s_backups() {
         let mut found = members.filter(|(_, e)| model.pool(e.pool).name == pool && e.address.to_string() == address);
         fronts.of_endpoint(found.next().unwrap().0).is_some()
     };
+    let ledger = Ledger::new(model.clone(), &HashMap::new(), 7, Moment::from_secs(1_000));
+    let pool = |name: &str| PoolId::from(model.pools.iter().position(|pool| pool.name == name).unwrap());
+    let table = HealthTable::all_up(&model).with_down(&model, &[], &[pool("app-a"), pool("app-b")]);
+    assert!(table.pool(pool("zones")).usable, "by its backup");
+    assert!(!table.pool(pool("eu-web")).usable, "which is no reason to answer with eu");
+    assert!(!ledger.table().pool(pool("eu-web")).usable, "nothing is known yet");
     assert!(of("us-web", "127.2.1.10") && !of("zones", "127.2.1.10") && !of("us-zones", "127.1.1.10"));
 }
 

@@ -8,12 +8,13 @@
 //! **What is behind a listener** are the pools that it forwards to, with their fallbacks in its own region. One that is up is enough:
 //! which hosts or paths matter to whom is not known here. Pools of other regions do not count: that a region could pass its clients on
 //! is no reason to send it more. For the same reason an endpoint that is a listener of another region than its pool's is not followed:
-//! regions may be each other's backups, and probes tell of those. A listener that forwards to no pool always serves.
+//! regions may be each other's backups, and a pool that is up by such an endpoint alone counts as down here. A listener that forwards to no pool always serves.
 //!
 //! **Ejections do not count** either. They never take down the last healthy pool of a VIP, and what stands before a pool may be all that a
 //! VIP has; the tier above sees requests fail for itself.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -53,6 +54,8 @@ pub struct Front {
 pub struct Fronts {
     fronts: Vec<Front>,
     of_endpoints: BTreeMap<EndpointId, FrontId>,
+    /// Endpoints that are listeners of another region than their pool's.
+    elsewhere: BTreeSet<EndpointId>,
     of_pools: BTreeMap<PoolId, Vec<FrontId>>,
 }
 
@@ -69,6 +72,9 @@ impl Fronts {
             let Some(listener) = places.listener_of(model, id) else { continue };
             let is_elsewhere = model.listeners[listener].region != model.pool(model.endpoint(id).pool).region;
             let behind = behind(model, &model.listeners[listener]);
+            if is_elsewhere {
+                fronts.elsewhere.insert(id);
+            }
             if behind.is_empty() || is_elsewhere {
                 continue;
             }
@@ -105,6 +111,11 @@ impl Fronts {
     /// The listener that an endpoint is.
     pub fn of_endpoint(&self, id: EndpointId) -> Option<FrontId> {
         self.of_endpoints.get(&id).copied()
+    }
+
+    /// Whether an endpoint is a listener of another region than its pool's: it says nothing of its pool's region.
+    pub fn is_elsewhere(&self, id: EndpointId) -> bool {
+        self.elsewhere.contains(&id)
     }
 
     /// The listeners that a pool is behind.

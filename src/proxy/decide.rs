@@ -35,6 +35,7 @@ use crate::route::hop_by_hop;
 use crate::route::keyed;
 use crate::route::path::PathFault;
 use crate::route::plan::ActionPlan;
+use crate::route::probe;
 use crate::route::refusal::Refusal;
 use crate::route::sent_on;
 use crate::route::strict;
@@ -279,8 +280,10 @@ pub fn serves(
     now: Moment,
 ) -> (Serves, u64) {
     let regional: &Regional = &world.snapshot.regional;
-    let was_sent_on = || sent_on::is_marked(head.headers);
-    let visitor = || Visitor { host: Some(head.host), client, now, was_sent_on: was_sent_on() };
+    let visitor = || {
+        let (was_sent_on, is_probe) = (sent_on::is_marked(head.headers), probe::is_probe(head));
+        Visitor { host: Some(head.host), client, now, was_sent_on, is_probe }
+    };
     let serves = regional.serves(&front.site, (&world.snapshot.plan, &world.health), own, visitor);
     let key = regional.pool(serves.pool).map_or(0, |plan| pool_key(plan, head, client));
     (serves, key)

@@ -6,7 +6,6 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use http::HeaderMap;
-use http::header::USER_AGENT;
 
 use crate::health::journal::Turn;
 use crate::model::Moment;
@@ -17,6 +16,7 @@ use crate::regional::front::Front;
 use crate::regional::tail;
 use crate::regional::tail::Tail;
 use crate::regional::tail::TailNow;
+use crate::route::probe;
 use crate::route::sent_on;
 use crate::world::World;
 
@@ -68,8 +68,7 @@ impl Tails {
 
 /// Whether somebody came by DNS: neither a probe of ours, nor sent on by another region.
 pub fn is_a_client(headers: &HeaderMap) -> bool {
-    let is_probe = |agent: &[u8]| agent.starts_with(b"rhumb/") && agent.ends_with(b" (health probe)");
-    !headers.get(USER_AGENT).is_some_and(|agent| is_probe(agent.as_bytes())) && !sent_on::is_marked(headers)
+    !probe::is_ours(headers) && !sent_on::is_marked(headers)
 }
 
 /// A drain whose clients come to listeners here.

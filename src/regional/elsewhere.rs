@@ -11,6 +11,9 @@
 //! **Two regions that each believe the other to be well** would send a client to and fro. So whoever was sent on once is served where
 //! it arrives, as well as can be.
 //!
+//! **Health probes stay**, ours and whoever asks by an address instead of a name: they ask how this region is, and an answer of
+//! another one would keep clients coming that DNS should send there.
+//!
 //! What came over TLS goes on over TLS or not at all.
 
 use std::collections::HashMap;
@@ -56,6 +59,8 @@ pub struct Visitor<'a> {
     pub now: Moment,
     /// Whether another region has sent it on to us.
     pub was_sent_on: bool,
+    /// Whether it asks for this region's health, as far as that can be told.
+    pub is_probe: bool,
 }
 
 /// Why nobody is sent on.
@@ -65,6 +70,8 @@ pub enum Stays {
     AsTold,
     /// Another region has sent it on to us.
     WasSentOn,
+    /// It asks how this region is.
+    Probe,
     /// No VIP has this name or this address.
     NoVip,
     /// DNS would send it nowhere else.
@@ -122,6 +129,9 @@ impl Site {
         }
         if visitor.was_sent_on {
             return Err(Stays::WasSentOn);
+        }
+        if visitor.is_probe {
+            return Err(Stays::Probe);
         }
         let vip = visitor.host.and_then(|host| names.find(host)).or(self.vip).ok_or(Stays::NoVip)?;
         let family = if visitor.client.is_ipv4() { Family::V4 } else { Family::V6 };

@@ -30,6 +30,7 @@ pub mod forwarded;
 pub mod sent_on;
 pub mod refusal;
 pub mod plan;
+pub mod probe;
 pub mod raw;
 pub mod strict;
 pub mod upgrade;

@@ -118,6 +118,11 @@ fn clients_of_a_drained_region_are_served_by_the_one_that_dns_names_now() {
     let load = Load::start(regions.listeners[0]);
     site.order(&["drain", "region/here"]);
     assert!(poll(PATIENCE, || regions.ask("/a").text() == "there /app/a"));
+    // Who asks how this region is shall not hear of another.
+    for lines in ["Host: 127.0.0.1", "Host: www.example.com\r\nUser-Agent: rhumb/0.1.0 (health probe)"] {
+        let said = ask(regions.listeners[0], format!("GET /a HTTP/1.1\r\n{lines}\r\n\r\n")).unwrap();
+        assert_eq!(said.text(), "here /app/a", "{lines}");
+    }
     let said = regions.ask("/b?c=d");
     // The other region's routes are for it, and ours are not: nothing is done twice.
     assert_eq!(said.text(), "there /app/b?c=d");

@@ -323,6 +323,7 @@ impl Steps<'_> {
 fn stays_words(model: &Model, stays: Stays) -> String {
     match stays {
         Stays::AsTold => "its listener sends nobody on to other regions".to_owned(),
+        Stays::Probe => "it asks how this region is: a health probe, or by an address".to_owned(),
         Stays::WasSentOn => "another region has sent it on to here".to_owned(),
         Stays::NoVip => "no VIP has its name or the listener's address".to_owned(),
         Stays::NowhereElse(vip) => format!("DNS would send it to no other region for {}", model.vip(vip).name),

@@ -105,7 +105,7 @@ impl HealthTable {
         open: &mut BTreeSet<PoolId>,
         settled: &mut Settled,
     ) {
-        let after = self.front_health(id);
+        let after = self.front_health(model, id);
         if std::mem::replace(&mut self.fronts_now[id.index()], after) == after {
             return;
         }
@@ -158,12 +158,19 @@ impl HealthTable {
         }
     }
 
-    fn front_health(&self, id: FrontId) -> FrontHealth {
-        let behind = || self.fronts.front(id).behind.iter().map(|pool| self.pools[pool.index()]);
-        let is_up = |pool: &PoolHealth| pool.usable || pool.ejections == Ejections::Decisive && !pool.withdrawn;
+    fn front_health(&self, model: &Model, id: FrontId) -> FrontHealth {
+        // By its own endpoints: those of other regions say nothing of this one.
+        let is_here = |(id, _): (EndpointId, &_)| {
+            self.endpoints[id.index()].is_up_without_ejection() && !self.fronts.is_elsewhere(id)
+        };
+        let serves_here = |pool: &PoolId| model.members(*pool).any(is_here);
+        let behind = || self.fronts.front(id).behind.iter().map(|pool| (pool, self.pools[pool.index()]));
+        let is_up = |(id, pool): &(&PoolId, PoolHealth)| {
+            (pool.usable || pool.ejections == Ejections::Decisive && !pool.withdrawn) && serves_here(id)
+        };
         // All that are up must turn before it serves nobody; one that comes up is enough to serve.
-        let (up, down) =
-            (behind().filter(is_up).map(|pool| pool.holds_for).max(), behind().map(|pool| pool.holds_for).min());
+        let up = behind().filter(is_up).map(|(_, pool)| pool.holds_for).max();
+        let down = behind().map(|(_, pool)| pool.holds_for).min();
         FrontHealth { serves: up.is_some(), holds_for: up.or(down).unwrap_or(HOLDS_FOREVER) }
     }
 
