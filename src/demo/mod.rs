@@ -18,7 +18,9 @@ pub mod table;
 pub mod tally;
 pub mod tiers;
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use tokio::time::timeout;
 
 use crate::daemon::Daemon;
 use crate::daemon::StartError;
+use crate::demo::apps::Apps;
 use crate::demo::clients::Surroundings;
 use crate::demo::configuration::configuration;
 use crate::demo::folder::Folder;
@@ -73,7 +76,7 @@ pub struct Wishes {
 }
 
 /// Ports tried when none is asked for.
-const PORTS: std::ops::Range<u16> = 8080..8180;
+const PORTS: RangeInclusive<u16> = 8080..=8179;
 /// What clients have met and nobody has heard yet; they wait when it is more.
 const MET_MAX: usize = 1024;
 /// The server probes its own tiers before they serve, so they are up a little later; a machine that is busy takes longer.
@@ -88,19 +91,12 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
     let told_to_stop = crate::runtime::signals::terminated();
     tokio::pin!(told_to_stop);
     let regions = &REGIONS[..wishes.regions.clamp(2, REGIONS.len())];
-    let mut screen = Screen::new(std::io::stdout(), wishes.look);
-    let candidates = if wishes.port == 0 { PORTS } else { wishes.port..wishes.port.saturating_add(1) };
+    let screen = Screen::new(std::io::stdout(), wishes.look);
     if wishes.apps_only {
-        let (port, _apps) = apps::start_all(regions, candidates, false).await?;
-        let line = format!("the applications of {} regions answer on port {port}; Ctrl-C ends them", regions.len());
-        if screen.say(&[line]).is_ok() {
-            tokio::select! { () = end_of(wishes.ends_after) => {}, () = &mut told_to_stop => {} }
-        }
-        return Ok(());
+        return run_apps(regions, &wishes, screen, told_to_stop).await;
     }
-
     let mut folder = Folder::make(wishes.write.as_deref())?;
-    let (port, mut apps) = apps::start_all(regions, candidates, true).await?;
+    let (port, mut apps) = apps::start_all(regions, wishes.ports(), true).await?;
     folder.write(&configuration(regions, wishes.listen, port))?;
     let config = folder.config();
     let daemon = tokio::select! {
@@ -108,34 +104,65 @@ pub async fn run(wishes: Wishes) -> Result<(), String> {
         () = &mut told_to_stop => return Ok(()),
     };
     folder.keep();
-    let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
-    let program = std::env::args().next().unwrap_or_else(|| "rhumb".to_owned());
-    let socket = folder.socket();
-    let place = Place { regions, dns, port, socket: &socket, admin: daemon.admin_http(), program: &program };
-    let reads = screen.say(&introduction(&place, &wishes));
-
-    let (told, met) = mpsc::channel(MET_MAX);
-    let clock = Clock::start();
-    let world = daemon.published().load();
-    let population = population::draw(regions, &world.snapshot.atlas, &mut Dice::new());
-    let mut show = Show::new(regions, daemon.published().clone(), (&population, met), screen, clock);
-    let lives = begin(population, &Surroundings { regions, dns, port, clock, told }, wishes.rate);
-    let ended = match reads {
-        Err(gone) => Ended::Stopped(gone.into()),
-        Ok(()) => tokio::select! {
-            Err(stop) = show.run(&mut apps[FAILS], wishes.fail_after) => Ended::Stopped(stop),
-            () = end_of(wishes.ends_after) => Ended::InTime,
-            () = &mut told_to_stop => Ended::Told,
-        },
-    };
-    drop(lives);
-    let verdict = conclude(&mut show, ended);
+    let verdict = perform(&wishes, (regions, port), &daemon, &folder, &mut apps[FAILS], screen, told_to_stop).await;
     // Connections between the tiers end with the applications, and nobody has to wait for them.
     for apps in &mut apps {
         apps.fail().await;
     }
     daemon.stop().await;
     verdict
+}
+
+impl Wishes {
+    fn ports(&self) -> RangeInclusive<u16> {
+        if self.port == 0 { PORTS } else { self.port..=self.port }
+    }
+}
+
+/// The applications and nothing else.
+async fn run_apps<W: Write>(
+    regions: &[DemoRegion],
+    wishes: &Wishes,
+    mut screen: Screen<W>,
+    told_to_stop: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let (port, _apps) = apps::start_all(regions, wishes.ports(), false).await?;
+    let line = format!("the applications of {} regions answer on port {port}; Ctrl-C ends them", regions.len());
+    if screen.say(&[line]).is_ok() {
+        tokio::select! { () = end_of(wishes.ends_after) => {}, () = told_to_stop => {} }
+    }
+    Ok(())
+}
+
+/// The show, from the introduction to the last word.
+async fn perform<W: Write>(
+    wishes: &Wishes,
+    (regions, port): (&'static [DemoRegion], u16),
+    daemon: &Daemon,
+    folder: &Folder,
+    failing: &mut Apps,
+    mut screen: Screen<W>,
+    told_to_stop: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let dns = daemon.dns().first().copied().ok_or("the demo listens nowhere")?;
+    let (socket, program) = (folder.socket(), std::env::args().next());
+    let program = program.as_deref().unwrap_or("rhumb");
+    let place = Place { regions, dns, port, socket: &socket, admin: daemon.admin_http(), program };
+    if screen.say(&introduction(&place, wishes)).is_err() {
+        return Ok(());
+    }
+    let (told, met) = mpsc::channel(MET_MAX);
+    let (clock, published) = (Clock::start(), daemon.published());
+    let population = population::draw(regions, &published.load().snapshot.atlas, &mut Dice::new());
+    let mut show = Show::new(regions, published.clone(), (&population, met), screen, clock);
+    let lives = begin(population, &Surroundings { regions, dns, port, clock, told }, wishes.rate);
+    let ended = tokio::select! {
+        Err(stop) = show.run(failing, wishes.fail_after) => Ended::Stopped(stop),
+        () = end_of(wishes.ends_after) => Ended::InTime,
+        () = told_to_stop => Ended::Told,
+    };
+    drop(lives);
+    conclude(&mut show, ended)
 }
 
 /// The server, once all its tiers are up.
@@ -176,7 +203,7 @@ enum Ended {
 }
 
 /// Says what came of it. Who has ended it by hand has seen enough, and needs no verdict.
-fn conclude<W: std::io::Write>(show: &mut Show<W>, ended: Ended) -> Result<(), String> {
+fn conclude<W: Write>(show: &mut Show<W>, ended: Ended) -> Result<(), String> {
     let said = show.catch_up().and_then(|()| show.sum_up());
     match ended {
         Ended::Stopped(Stop::Failed(why)) => Err(why),
