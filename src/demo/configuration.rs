@@ -2,6 +2,7 @@
 //! the demo itself.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
 use crate::demo::layout::DemoRegion;
@@ -27,7 +28,7 @@ pub fn configuration(regions: &[DemoRegion], listen: SocketAddr, port: u16) -> S
 fn head(regions: &[DemoRegion], listen: SocketAddr, port: u16) -> String {
     let count = regions.len();
     format!(
-        "# The demo of rhumb: {count} regions on loopback, each with an edge (L7), two zones (L4) and two applications in each.
+        "# The demo of rhumb: {count} regions on loopback, each with an edge (L7) and two zones (L4) of two applications.
 #
 #   DNS    www.example.com           which region's edge, for this client
 #   L7     127.N.1.10:{port}           routes requests to the zones
@@ -87,14 +88,12 @@ fn tiers(region: &DemoRegion, regions: &[DemoRegion], port: u16) -> String {
     let DemoRegion { name, label, location: (lat, lon), .. } = region;
     let Pools { edge, zones, own, apps } = region.pools();
     let at = region.edge();
-    let flows: Vec<String> =
-        ZONES.iter().map(|zone| format!("{{ address = \"{}\", port = {port} }}", region.flow(*zone))).collect();
-    let flows = flows.join(", ");
+    let member = |address: Ipv4Addr, more: &str| format!("  {{ address = \"{address}\", port = {port}{more} }},\n");
+    let flows: String = ZONES.iter().map(|zone| member(region.flow(*zone), "")).collect();
     let (mut backup, mut fallback) = (String::new(), String::new());
     if let Some(nearest) = region.nearest(regions) {
-        backup = format!(", {{ address = \"{}\", port = {port}, backup = true }}", nearest.edge());
-        fallback =
-            format!("fallback     = \"{}\"                # while this region is drained\n", nearest.pools().edge);
+        backup = member(nearest.edge(), ", backup = true");
+        fallback = format!("fallback     = \"{}\"           # while this region is drained\n", nearest.pools().edge);
     }
     let mut text = format!(
         "
@@ -105,10 +104,29 @@ fn tiers(region: &DemoRegion, regions: &[DemoRegion], port: u16) -> String {
 label    = \"{label}\"
 location = [{lat}, {lon}]
 
-[pool.{edge}]                          # what VIPs answer with
+# What VIPs answer with: the edge.
+[pool.{edge}]
 region       = \"{name}\"
 health_check = \"web\"
 endpoints    = [{{ address = \"{at}\", port = {port} }}]
+
+# What the edge sends requests to: the zones, and the nearest region's edge once they cannot.
+[pool.{zones}]
+region       = \"{name}\"
+health_check = \"web\"
+balance      = \"round_robin\"
+panic        = \"0%\"                    # a zone that is down is not asked while the backup is there
+retry_budget = \"100%\"                  # the moment in which a whole region breaks is what the backup is for
+{fallback}endpoints    = [
+{flows}{backup}]
+
+# The zones alone.
+[pool.{own}]
+region       = \"{name}\"
+health_check = \"web\"
+balance      = \"round_robin\"
+endpoints    = [
+{flows}]
 
 [[listener]]
 name     = \"edge-{name}\"
@@ -131,44 +149,31 @@ request_headers = {{ add = {{ {EDGE_HEADER} = \"edge-{name} {at}:{port}\" }} }}
 [[listener.routes]]
 name            = \"site\"
 pool            = \"{zones}\"
-retries         = 2                    # one in each zone has failed: the backup
+retries         = 2                    # when one in each zone has failed: at the backup
 request_headers = {{ add = {{ {EDGE_HEADER} = \"edge-{name} {at}:{port}\" }} }}
-
-[pool.{zones}]                        # the zones; once they cannot, the nearest region's edge
-region       = \"{name}\"
-health_check = \"web\"
-balance      = \"round_robin\"
-panic        = \"0%\"                    # a zone that is down is not asked while the backup is there
-retry_budget = \"100%\"                  # the moment in which a whole region breaks is what the backup is for
-endpoints    = [{flows}{backup}]
-{fallback}
-[pool.{own}]
-region       = \"{name}\"
-health_check = \"web\"
-balance      = \"round_robin\"
-endpoints    = [{flows}]
 "
     );
     for (zone, pool) in ZONES.iter().zip(apps) {
         let (listener, bind) = (region.flow_name(*zone), region.flow(*zone));
-        let apps = region.zone_apps(*zone).map(|app| format!("{{ address = \"{app}\", port = {port} }}")).join(", ");
+        let apps = region.zone_apps(*zone).map(|app| member(app, "")).concat();
         let _ = write!(
             text,
             "
+[pool.{pool}]
+region       = \"{name}\"
+health_check = \"web\"
+balance      = \"round_robin\"
+retry_budget = \"100%\"
+endpoints    = [
+{apps}]
+
 [[listener]]
 name           = \"{listener}\"
 region         = \"{name}\"
 bind           = \"{bind}:{port}\"
 protocol       = \"tcp\"
 pool           = \"{pool}\"
-proxy_protocol = {{ send = \"v2\" }}     # tells applications by which listener a connection came
-
-[pool.{pool}]
-region       = \"{name}\"
-health_check = \"web\"
-balance      = \"round_robin\"
-retry_budget = \"100%\"
-endpoints    = [{apps}]
+proxy_protocol = {{ send = \"v2\" }}       # tells applications by which listener a connection came
 "
         );
     }
