@@ -6,7 +6,9 @@
 //! 1. Who an operator took out (drain, maintenance) is never chosen, not in panic either.
 //! 2. Who is down, or rests, is not chosen; unless the pool panics: then all who are not taken out are, in the tiers that still
 //!    carry something.
-//! 3. First the members proper, then the backups, as far as each tier carries ([`super::tiers`]); who has no weight last.
+//! 3. Who rests is chosen all the same where nobody else is well: others may have gone since it was sent to rest, and a rest must not
+//!    take from a pool what probes find well. Its breaker has no say then ([`Standing::spares`]).
+//! 4. First the members proper, then the backups, as far as each tier carries ([`super::tiers`]); who has no weight last.
 //!
 //! A request comes in by [`Standing::pick`]; its sticky cookie, if it has one, is looked at before, by
 //! [`Standing::may_stay`].
@@ -50,6 +52,7 @@ pub struct Standing {
     /// Everyone whom a client may stay with.
     usable: Set,
     panics: bool,
+    spares: bool,
     is_growing: bool,
 }
 
@@ -71,20 +74,24 @@ pub struct Pick<'a, L> {
 impl Standing {
     /// Of these members, in the pool's order.
     pub fn of(members: &[MemberNow], panic_percent: u32, slow_start: Duration, now: Moment) -> Self {
-        let tiers = |is_usable: fn(&MemberNow) -> bool| {
+        let tiers = |is_usable: &dyn Fn(&MemberNow) -> bool| {
             let ranked = |m: &MemberNow| Ranked { tier: m.tier, weight: m.weight, usable: is_usable(m) };
             Tiers::of(&members.iter().map(ranked).collect::<Vec<_>>())
         };
+        let spares = !members.iter().any(is_well);
+        let is_well =
+            |member: &MemberNow| is_well(&MemberNow { is_admitting: member.is_admitting || spares, ..*member });
         let counted = members.iter().filter(|member| !member.is_withdrawn);
         let up = counted.clone().filter(|member| is_well(member)).count();
-        let calm = tiers(is_well);
+        let calm = tiers(&is_well);
         let panics = panic::is_due(up, counted.count(), panic_percent, calm.cover());
         let weight = |m: &MemberNow| slow_start::effective(m.weight, m.risen, slow_start, now);
         Standing {
-            tiers: if panics { calm.widened_to(tiers(|member| !member.is_withdrawn)) } else { calm },
+            tiers: if panics { calm.widened_to(tiers(&|member| !member.is_withdrawn)) } else { calm },
             weights: Weights::of(members.iter().map(weight)),
             usable: Set::of(members.len(), |at| is_well(&members[at]) || (panics && !members[at].is_withdrawn)),
             panics,
+            spares,
             is_growing: members.iter().any(|member| slow_start::is_growing(member.risen, slow_start, now)),
         }
     }
@@ -133,6 +140,11 @@ impl Standing {
     /// Whether it balances over all because too few are up; for a metric and `explain`.
     pub fn panics(&self) -> bool {
         self.panics
+    }
+
+    /// Whether nobody is well but, perhaps, those who rest, so that their breakers are not heard.
+    pub fn spares(&self) -> bool {
+        self.spares
     }
 
     /// Whether somebody's weight is still growing: it is made anew until then.
@@ -206,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn the_last_that_probes_find_well_is_chosen_although_it_rests() {
+        for (pool, who) in [("e", vec![0]), ("ee", vec![0, 1]), ("wE", vec![1]), ("de", vec![1])] {
+            assert_eq!(chosen(&members(pool), &[])[..], who, "{pool}");
+            assert!(standing(&members(pool)).spares());
+        }
+        assert!(!standing(&members("uee")).spares() && !standing(&members("eU")).spares());
+        assert_eq!(chosen(&members("eU"), &[]), [1]);
+    }
+
+    #[test]
     fn backups_carry_before_anyone_panics() {
         assert_eq!(chosen(&members("ddddU"), &[]), [4]);
         assert_eq!(chosen(&members("uuuuU"), &[]), [0, 1, 2, 3]);
@@ -238,7 +260,8 @@ mod tests {
     }
 
     proptest! {
-        /// The withdrawn are never chosen; while anyone is well, somebody is chosen; outside panic only the well are.
+        /// The withdrawn are never chosen; while anyone is up, somebody is chosen; outside panic only the well are, and those who rest
+        /// where nobody is.
         #[test]
         fn the_laws_hold(
             pool in proptest::collection::vec((0u8..2, 0u32..3, any::<bool>(), any::<bool>(), any::<bool>()), 1..12),
@@ -255,6 +278,8 @@ mod tests {
                 let mut balancer = balancer(balance, pool.len());
                 let picked = standing.pick(&mut balancer, &Pick { tried: &[], load: &Idle, key: draw, draw, now: NOW });
                 prop_assert!(picked.is_none_or(|at| !pool[at].is_withdrawn));
+                let rests = |m: &MemberNow| m.is_up && !m.is_withdrawn && standing.spares();
+                let is_well = |m: &MemberNow| is_well(m) || rests(m);
                 prop_assert!(picked.is_some() || !pool.iter().any(is_well));
                 prop_assert!(picked.is_none_or(|at| is_well(&pool[at]) || standing.panics()));
             }

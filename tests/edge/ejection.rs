@@ -165,6 +165,28 @@ fn after_its_rest_one_request_tries_it() {
     assert!(poll(PATIENCE, || who(edge.address, 4).contains('a')), "it is back");
 }
 
+#[test]
+fn who_rests_is_asked_all_the_same_when_the_others_are_gone() {
+    if only_for_rhumb() {
+        return;
+    }
+    for panic in ["panic = 0", "panic = \"50%\""] {
+        let fleet = Fleet::of(2);
+        fleet.says(0, 500);
+        let edge = fleet.setup().pool(panic).section(ADMIN).start();
+        who(edge.address, 20);
+        assert_eq!((fleet.counts()[0], ejections(&edge, &fleet)[0]), (5, 1.0));
+        // It has recovered, and nobody knows yet; then the other is taken out.
+        fleet.mood(0, |_| None);
+        for order in [r#""state": "down""#, r#""state": "drain""#] {
+            edge.order(fleet.addresses()[1], order);
+            assert_eq!(who(edge.address, 5), "aaaaa", "{panic}, {order}");
+            edge.end_order(fleet.addresses()[1]);
+            assert_eq!(who(edge.address, 5), "bbbbb", "{panic}: its rest goes on while there is another");
+        }
+    }
+}
+
 /// A request that nobody here waits for.
 fn ask_in_the_background(edge: &Edge) {
     let address = edge.address;

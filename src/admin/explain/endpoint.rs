@@ -136,14 +136,14 @@ impl PoolNow<'_> {
         let is_reweighed = self.plan.method.is_keyed() && self.health.pool(self.plan.id).reweighed;
         let method = if is_reweighed { members::reweighed(self.plan, self.health) } else { self.plan.method.clone() };
         let load = (&InHand(self.live), self.now);
-        choose(standing, &mut Balancer::new(method, 0), &[], wish, load, |at| self.admits(at))
+        choose(standing, &mut Balancer::new(method, 0), &[], wish, load, |at| self.admits(at, standing))
     }
 
     /// As the proxy asks it, without becoming a trial.
-    fn admits(&self, at: usize) -> Admission {
+    fn admits(&self, at: usize, standing: &Standing) -> Admission {
         if self.is_full(at) {
             Admission::Full
-        } else if self.seen(at).is_admitting {
+        } else if standing.spares() || self.seen(at).is_admitting {
             Admission::Yes
         } else {
             Admission::No
@@ -160,7 +160,7 @@ impl PoolNow<'_> {
         let mut left = WHOLE;
         let mut share = |part: u32, usable: &crate::balance::set::Set| {
             let usable = if usable.is_empty() { last_resort } else { usable };
-            let able: Vec<usize> = usable.iter().filter(|at| self.admits(*at) == Admission::Yes).collect();
+            let able: Vec<usize> = usable.iter().filter(|at| self.admits(*at, standing) == Admission::Yes).collect();
             // Weights are at least one where nobody has any.
             let weight = |at: usize| f64::from(standing.weight(at).max(1));
             let sum: f64 = able.iter().map(|at| weight(*at)).sum();
@@ -259,6 +259,8 @@ impl PoolNow<'_> {
             "blocked: a listener of ours that has nobody to send to".to_owned()
         } else if !member.is_up {
             "down".to_owned()
+        } else if !member.is_admitting && standing.spares() {
+            "ejected: its requests fail; asked all the same, for nobody else is up".to_owned()
         } else if !member.is_admitting {
             "ejected: its requests fail".to_owned()
         } else if self.is_full(at) {

@@ -148,17 +148,17 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// It begins, where there is room for it below `most`.
+    /// It begins, where there is room for it below `most`; of one that is spared the breaker is told, and not heard.
     ///
     /// # Errors
     /// What the endpoint says instead.
     #[inline]
-    pub fn begin(endpoint: &Rc<Endpoint>, most: u32, now: Moment) -> Result<Self, Admission> {
+    pub fn begin(endpoint: &Rc<Endpoint>, most: u32, is_spared: bool, now: Moment) -> Result<Self, Admission> {
         if !endpoint.live.begins(most) {
             return Err(Admission::Full);
         }
         // Asked last: the one who is let in after a rest is its trial.
-        if !endpoint.live.ask(now) {
+        if !endpoint.live.ask(now) && !is_spared {
             endpoint.live.ends();
             return Err(Admission::No);
         }

@@ -171,7 +171,8 @@ impl Pool {
 
     fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
         let mut begun = None;
-        let admits = |at: usize| match InFlight::begin(&self.endpoints[at], self.plan.upstream.requests_max, now) {
+        let most = self.plan.upstream.requests_max;
+        let admits = |at: usize| match InFlight::begin(&self.endpoints[at], most, standing.spares(), now) {
             Ok(in_flight) => {
                 begun = Some(in_flight);
                 Admission::Yes
