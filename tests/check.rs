@@ -89,6 +89,7 @@ fn listeners_and_their_pools_mean_what_they_say() {
             idle_timeout: Duration::from_secs(30),
             connections_max: 100,
             requests_max: 200,
+            flows_max: 100,
             retry_percent: 10,
             closes_when_down: false,
         }

@@ -28,6 +28,9 @@ pub struct Upstream {
     pub connections_max: u32,
     /// Requests in hand at one endpoint.
     pub requests_max: u32,
+    /// The same of flows at L4, which are connections: as `max_connections` says, and without a bound of their own where nobody wrote
+    /// it, for they last, and the listener has one.
+    pub flows_max: u32,
     /// Retries are at most so many per cent of the requests of ten seconds.
     pub retry_percent: u32,
     /// Whether flows that are open end when their endpoint is found down: at L4, and WebSockets. Otherwise they are left to find
@@ -54,6 +57,7 @@ impl Default for Upstream {
             idle_timeout: Duration::from_secs(60),
             connections_max: 1_024,
             requests_max: 1_024,
+            flows_max: u32::MAX,
             retry_percent: 20,
             closes_when_down: false,
         }

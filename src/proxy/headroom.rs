@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::health::headroom::Headroom;
 use crate::health::headroom::Room;
 use crate::health::names::member_names;
+use crate::model::Limits;
 use crate::model::Listener;
 use crate::model::Model;
 use crate::model::PoolId;
@@ -26,7 +27,9 @@ pub fn headroom(world: &World, totals: &ProxyTotals) -> Headroom {
     for (at, pool) in model.pools.iter().enumerate() {
         let Some(sums) = totals.pools.get(&pool.name) else { continue };
         let id = PoolId::from(at);
-        let each = if forwarded.contains(&id) { pool.upstream.connections_max } else { pool.upstream.requests_max };
+        // Where nobody bounds flows, the usual bound of a listener stands for what an endpoint bears.
+        let flows_max = pool.upstream.flows_max.min(Limits::default().connections_max);
+        let each = if forwarded.contains(&id) { flows_max } else { pool.upstream.requests_max };
         let mut room = Room { name: pool.name.clone(), queue: sums.queue.now, ..Room::default() };
         for (endpoint, name) in member_names(model, id) {
             let name = (pool.name.clone(), name.to_string());

@@ -33,7 +33,7 @@ fn served(address: std::net::SocketAddr) -> TcpStream {
 fn above_what_endpoints_bear_flows_wait_in_turn() {
     let backends = [Backend::named("a"), Backend::named("b")];
     let address = here();
-    let app = pool("app", &backends.each_ref().map(|b| b.address), "max_requests = 2\nbalance = \"round_robin\"");
+    let app = pool("app", &backends.each_ref().map(|b| b.address), "max_connections = 2\nbalance = \"round_robin\"");
     let limits = "max_queue = 2\nqueue_timeout = \"1500ms\"";
     let site = Site::start(&(app + &tcp("edge", address, "app", limits)));
     let mut inside: Vec<TcpStream> = (0..4).map(|_| served(address)).collect();
@@ -69,7 +69,7 @@ fn above_what_endpoints_bear_flows_wait_in_turn() {
 fn who_leaves_the_queue_leaves_room() {
     let backend = Backend::named("a");
     let address = here();
-    let app = pool("app", &[backend.address], "max_requests = 1");
+    let app = pool("app", &[backend.address], "max_connections = 1");
     let limits = "max_queue = 1\nqueue_timeout = \"1h\"";
     let site = Site::start(&(app + &tcp("edge", address, "app", limits)));
     let inside = served(address);

@@ -54,8 +54,7 @@ fn ten_thousand_connections() {
         }
         let address = here();
         let lines = "max_connections = 20000";
-        let mut programs =
-            Programs::new(&(pool("app", &endpoints, "max_requests = 20000") + &tcp("edge", address, "app", lines)));
+        let mut programs = Programs::new(&(pool("app", &endpoints, "") + &tcp("edge", address, "app", lines)));
         let running = programs.serve(&[]);
         let socket = programs.path("admin.sock");
         let before = resident_kib(&running);

@@ -167,7 +167,8 @@ impl Tiers {
         let front = self.regional.fronts[listener].clone().expect("it is HTTP");
         let own = front.pools().next().expect("its route has one");
         let was_sent_on = request.is_sent_on;
-        let visitor = || Visitor { host: Some(HOST), client: request.client, now: play.now, was_sent_on };
+        let visitor =
+            || Visitor { host: Some(HOST), client: request.client, now: play.now, was_sent_on, is_probe: false };
         let serves = self.regional.serves(&front.site, (&play.plan, play.ledger.table()), own, visitor);
         if serves.is_sent_on() {
             request.hops += 1;

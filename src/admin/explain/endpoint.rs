@@ -41,6 +41,8 @@ pub(super) struct PoolNow<'a> {
     /// What its requests tell; nothing when no proxy was asked.
     pub(super) live: Option<&'a LivePool>,
     pub(super) now: Moment,
+    /// So many at an endpoint, and it is full.
+    pub(super) most: u32,
     /// Whether the secret of sticky cookies is the one that served them.
     pub(super) knows_cookies: bool,
 }
@@ -151,7 +153,7 @@ impl PoolNow<'_> {
     }
 
     fn is_full(&self, at: usize) -> bool {
-        InHand(self.live).in_flight(at) >= self.plan.upstream.requests_max
+        InHand(self.live).in_flight(at) >= self.most
     }
 
     fn candidates(&self, standing: &Standing) -> Candidates {

@@ -216,7 +216,8 @@ impl Steps<'_> {
         let live = self.proxied.live.and_then(|live| live.pool(serves.pool)).map(|live| &**live);
         // Without a file each process draws a secret of its own.
         let knows_cookies = self.proxied.live.is_some() || snapshot.model.proxy.sticky_secret_file.is_some();
-        let pool = PoolNow { plan, health, live, now: self.proxied.now, knows_cookies };
+        let (now, most) = (self.proxied.now, plan.upstream.requests_max);
+        let pool = PoolNow { plan, health, live, now, most, knows_cookies };
         let (step, choice) = pool.step((self.front, route), forwarded, &head, self.draw);
         said.outcome = match choice {
             _ if forwarded.outgoing.is_too_long(self.front.http()) => {
@@ -262,7 +263,8 @@ impl Steps<'_> {
             let serves = which::serves(&snapshot.model, health, own, || Err(Stays::AsTold));
             let plan = snapshot.regional.pool(serves.pool)?;
             let live = self.proxied.live.and_then(|live| live.pool(serves.pool)).map(|live| &**live);
-            let pool = PoolNow { plan, health, live, now: self.proxied.now, knows_cookies: false };
+            let (now, most) = (self.proxied.now, plan.upstream.flows_max);
+            let pool = PoolNow { plan, health, live, now, most, knows_cookies: false };
             let tells = self.front.listener.proxy_protocol_to.is_some();
             let hears = !flow.listener.proxy_protocol_from.is_empty();
             Some(FlowStep {

@@ -33,6 +33,7 @@ pub fn upstream(reports: &mut Reports<'_>, pool: &PoolSpec) -> Upstream {
         connect_timeout: spec.connect_timeout.as_ref().map_or(default.connect_timeout, |w| w.value),
         idle_timeout: spec.idle_timeout.as_ref().map_or(default.idle_timeout, |w| w.value),
         connections_max: spec.max_connections.as_ref().map_or(default.connections_max, |w| w.value as u32),
+        flows_max: spec.max_connections.as_ref().map_or(default.flows_max, |w| w.value as u32),
         requests_max: spec.max_requests.as_ref().map_or(default.requests_max, |w| w.value as u32),
         retry_percent: spec.retry_budget.as_ref().map_or(default.retry_percent, |w| w.value),
         closes_when_down: spec.on_down.as_ref().is_some_and(|w| w.value),

@@ -250,7 +250,7 @@ impl Opening<'_> {
     async fn admit(&self, tried: &[u32], story: &mut FlowStory) -> Result<(usize, InFlight), End> {
         // Who waits was here before.
         if self.pool.queue.waiting() == 0 {
-            match self.pool.choose(self.look().look(), tried, self.wish, self.core.now()) {
+            match self.pool.choose_for_flow(self.look().look(), tried, self.wish, self.core.now()) {
                 Chosen::Endpoint(at, in_flight) => return Ok((at, in_flight)),
                 Chosen::Nobody => return Err(End::NoEndpoint),
                 Chosen::AllFull => {}
@@ -276,7 +276,7 @@ impl Opening<'_> {
                 self.pool.cell.queue_timed_out();
                 return Err(End::QueueTimeout);
             }
-            match self.pool.choose(self.look().look(), tried, self.wish, now) {
+            match self.pool.choose_for_flow(self.look().look(), tried, self.wish, now) {
                 Chosen::Endpoint(at, in_flight) => {
                     self.pool.cell.left_queue();
                     return Ok((at, in_flight));

@@ -161,7 +161,14 @@ impl Pool {
 
     /// Chooses; `tried` are those that had this request before.
     pub fn choose(&self, look: Look<'_>, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
-        self.with_standing(look, now, |standing| self.choose_of(standing, tried, wish, now))
+        let most = self.plan.upstream.requests_max;
+        self.with_standing(look, now, |standing| self.choose_of(standing, tried, wish, (most, now)))
+    }
+
+    /// The same for a flow.
+    pub fn choose_for_flow(&self, look: Look<'_>, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
+        let most = self.plan.upstream.flows_max;
+        self.with_standing(look, now, |standing| self.choose_of(standing, tried, wish, (most, now)))
     }
 
     /// Whether somebody is left who was not tried.
@@ -169,9 +176,8 @@ impl Pool {
         self.with_standing(look, now, |standing| standing.has_another(tried))
     }
 
-    fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, now: Moment) -> Chosen {
+    fn choose_of(&self, standing: &Standing, tried: &[u32], wish: Wish, (most, now): (u32, Moment)) -> Chosen {
         let mut begun = None;
-        let most = self.plan.upstream.requests_max;
         let admits = |at: usize| match InFlight::begin(&self.endpoints[at], most, standing.spares(), now) {
             Ok(in_flight) => {
                 begun = Some(in_flight);

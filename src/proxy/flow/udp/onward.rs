@@ -219,7 +219,7 @@ impl Serving {
         loop {
             let wish = Wish { key, draw: self.core.draw(), sticky: None };
             let tried = session.tried(pool);
-            let end = match pool.choose(view.look(), tried, wish, now) {
+            let end = match pool.choose_for_flow(view.look(), tried, wish, now) {
                 Chosen::Endpoint(at, in_flight) => return Some((at, in_flight)),
                 _ if !tried.is_empty() => {
                     session.forgets_tried();
