@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 /// What probes ask for.
 pub const HEALTH: &str = "/healthz";
 
@@ -21,7 +23,7 @@ pub const HEALTH: &str = "/healthz";
 pub struct Application {
     pub address: SocketAddr,
     state: Arc<State>,
-    serving: Option<JoinHandle<()>>,
+    serving: Option<(TcpListener, JoinHandle<()>)>,
 }
 
 struct State {
@@ -30,7 +32,6 @@ struct State {
     /// Probes are not counted.
     requests: AtomicU64,
     is_unwell: AtomicBool,
-    is_dead: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
 }
 
@@ -41,7 +42,6 @@ impl Application {
             body,
             requests: AtomicU64::new(0),
             is_unwell: AtomicBool::new(false),
-            is_dead: AtomicBool::new(true),
             connections: Mutex::default(),
         };
         let mut application = Application { address, state: Arc::new(state), serving: None };
@@ -61,10 +61,9 @@ impl Application {
 
     /// It is gone at once: what it had in hand breaks off, and connections are refused.
     pub fn die(&mut self) {
-        let Some(serving) = self.serving.take() else { return };
-        self.state.is_dead.store(true, Ordering::Relaxed);
+        let Some((listener, serving)) = self.serving.take() else { return };
         // So that `accept` returns.
-        let _ = TcpStream::connect(self.address);
+        let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
         serving.join().unwrap();
         for stream in self.state.connections.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -77,10 +76,10 @@ impl Application {
             return self.is_unwell(false);
         }
         let listener = TcpListener::bind(self.address).unwrap();
-        self.state.is_dead.store(false, Ordering::Relaxed);
         self.is_unwell(false);
         let state = self.state.clone();
-        self.serving = Some(std::thread::spawn(move || serve(&listener, &state)));
+        let ours = listener.try_clone().unwrap();
+        self.serving = Some((ours, std::thread::spawn(move || serve(&listener, &state))));
     }
 }
 
@@ -92,9 +91,6 @@ impl Drop for Application {
 
 fn serve(listener: &TcpListener, state: &Arc<State>) {
     for stream in listener.incoming().map_while(Result::ok) {
-        if state.is_dead.load(Ordering::Relaxed) {
-            return;
-        }
         let Ok(kept) = stream.try_clone() else { continue };
         state.connections.lock().unwrap().push(kept);
         let state = state.clone();

@@ -9,12 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::application::Application;
 use crate::application::HEALTH;
 use crate::common::Running;
 use crate::common::delegation;
 use crate::common::delegation::PORT;
+use crate::common::poll;
 use crate::common::servers::Server;
 use crate::common::servers::rhumb_at;
 use crate::common::skipped;
@@ -74,7 +76,11 @@ impl World {
         let rhumb = rhumb_at((authority, PORT).into(), dir.path(), &zones, &sections);
         let _root = delegation::root(root, authority, dir.path());
         let (resolver, unbound) = delegation::unbound(dir.path(), root, authority, "plain.example.");
-        Some(World { resolver, rhumb, applications, unbound, _root, base, dir })
+        let world = World { resolver, rhumb, applications, unbound, _root, base, dir };
+        // Listeners are bound after the first round of probes, which finds them down.
+        let is_well = || world.order(&["status"]).contains("all is well");
+        assert!(poll(Duration::from_secs(20), is_well), "{}", world.logs());
+        Some(world)
     }
 
     /// The address of a region's L7 listener, which is what DNS answers.
