@@ -458,12 +458,15 @@ fn twenty_thousand_mistakes_are_told_while_you_wait() {
     assert_eq!(problems(&text).len(), 20_000);
 }
 
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 8] = [
     "examples/minimal.toml",
     "examples/three-region.toml",
     "examples/health-checks.toml",
     "examples/edge.toml",
     "examples/redundancy/rhumb.toml",
+    "examples/three-machines/dns.toml",
+    "examples/three-machines/l7.toml",
+    "examples/three-machines/l4.toml",
 ];
 
 /// What ships beside the examples may be left out of a checkout; the rest of each example is checked all the same.

@@ -357,11 +357,18 @@ fn a_default_that_is_written_changes_nothing() {
 
 #[test]
 fn examples_and_the_demo_fit_the_schema() {
+    const FILES: [&str; 7] = [
+        "examples/minimal.toml",
+        "examples/three-region.toml",
+        "examples/edge.toml",
+        "examples/three-machines/dns.toml",
+        "examples/three-machines/l7.toml",
+        "examples/three-machines/l4.toml",
+        "tests/golden/check/whole.toml",
+    ];
     let root = schema();
     let mut texts: Vec<(String, String)> =
-        ["examples/minimal.toml", "examples/three-region.toml", "examples/edge.toml", "tests/golden/check/whole.toml"]
-            .map(|path| (path.to_owned(), std::fs::read_to_string(path).unwrap()))
-            .into();
+        FILES.map(|path| (path.to_owned(), std::fs::read_to_string(path).unwrap())).into();
     let (regions, listen) = (&rhumb::demo::layout::REGIONS, "127.0.0.1:5300".parse().unwrap());
     let demo = rhumb::demo::configuration::configuration(regions, listen, 8080);
     texts.push(("the demo's".to_owned(), demo));
