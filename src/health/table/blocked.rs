@@ -215,7 +215,12 @@ impl HealthTable {
         const NAMED_MAX: usize = 3;
         let named = behind.iter().take(NAMED_MAX).map(|id| {
             let (pool, health) = (model.pool(*id), self.pool(*id));
-            format!("{} {} of {} up", pool.name, health.healthy, pool.endpoints.len())
+            match health {
+                _ if health.withdrawn => format!("{} taken out", pool.name),
+                _ if health.usable => format!("{} up by other regions alone", pool.name),
+                _ if health.healthy >= pool.min_healthy.max(1) => format!("{} taken to be down", pool.name),
+                _ => format!("{} {} of {} up", pool.name, health.healthy, pool.endpoints.len()),
+            }
         });
         let mut named: Vec<String> = named.collect();
         if behind.len() > NAMED_MAX {
