@@ -6,6 +6,7 @@ mod kit;
 
 mod balancing;
 mod bodies;
+mod browser;
 mod connections;
 mod deadlines;
 mod desync;

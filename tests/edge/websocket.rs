@@ -20,7 +20,7 @@ const SEED: u64 = 0xF00D;
 const MESSAGES: usize = 60;
 
 /// Base64 (RFC 4648) of SHA-1 over the key and WebSocket's own identifier (RFC 6455 section 1.3).
-fn accept(key: &str) -> String {
+pub fn accept(key: &str) -> String {
     let whole = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, whole.as_bytes());
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
