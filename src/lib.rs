@@ -27,7 +27,7 @@
 //!   runtime      the clock, the published world, the keeper (its one writer), files, what is handed to a successor
 //!   server       UDP workers, TCP, encrypted transports
 //!   prober       TCP, TLS, HTTP, HTTPS, DNS and gRPC probes
-//!   proxy        the regional tier: HTTP/1.1 and HTTP/2 from clients to endpoints, logged and counted
+//!   proxy        the regional tier: HTTP/1.1 and HTTP/2 from clients to endpoints, and connections and datagrams at L4 unread
 //!   admin        the admin API, on its socket and over HTTP
 //!   metrics      what a monitoring system reads
 //!   daemon       the whole server assembled: load, bind, announce, serve, reload, drain
@@ -35,20 +35,22 @@
 //!   cmd          one file for each verb
 //! ```
 //!
-//! Five flows:
+//! Six flows:
 //!
 //! ```text
 //! query    server -> responder -> dns::query -> zone::find -> steering::decide -> dns::writer -> server
 //! health   health::schedule -> prober -> keeper -> Belief::after -> HealthTable -> World
 //! request  proxy::accept -> proxy::decide -> route::plan -> proxy::upstream (balance) -> proxy::relay -> balance::live
+//! L4       proxy::flow (route::client_hello) -> regional::flow -> proxy::upstream (balance) -> copy or splice -> balance::live
 //! config   files -> Spec -> check -> Model -> Snapshot -> keeper -> World
 //! explain  cmd or admin -> responder's own client and steering::decide, with a tracer that keeps what it is told; of a URL
 //!          on to proxy::decide, regional::which and regional::choice, as the proxy asks them
 //! ```
 //!
 //! A query or a request loads the [`world::World`] once, decides on it and lets it go. Snapshot and health table are published
-//! together in one swap, so they always agree. The keeper is the only writer. The pure layers take the time and the
-//! random draw as arguments, so the same seed gives the same run.
+//! together in one swap, so they always agree. Where an endpoint is a listener of the same configuration ([`health::fronts`]), the
+//! table follows what dies behind it up to the answers of DNS in the same step. The keeper is the only writer. The pure layers take
+//! the time and the random draw as arguments, so the same seed gives the same run.
 
 pub mod model;
 pub mod dns;
