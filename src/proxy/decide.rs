@@ -280,13 +280,27 @@ pub fn serves(
     now: Moment,
 ) -> (Serves, u64) {
     let regional: &Regional = &world.snapshot.regional;
-    let visitor = || {
-        let (was_sent_on, is_probe) = (sent_on::is_marked(head.headers), probe::is_probe(head));
-        Visitor { host: Some(head.host), client, now, was_sent_on, is_probe }
-    };
+    let visitor = || visitor(head, client, now);
     let serves = regional.serves(&front.site, (&world.snapshot.plan, &world.health), own, visitor);
-    let key = regional.pool(serves.pool).map_or(0, |plan| pool_key(plan, head, client));
-    (serves, key)
+    (serves, key_at(regional, serves.pool, head, client))
+}
+
+/// The pool of another region for a request that every endpoint tried here has failed, and its key there; none where it stays.
+#[cold]
+pub fn beyond((world, front): (&World, &Front), head: &Head<'_>, client: IpAddr, now: Moment) -> Option<(PoolId, u64)> {
+    let regional: &Regional = &world.snapshot.regional;
+    let found = regional.beyond(&front.site, (&world.snapshot.plan, &world.health), &visitor(head, client, now));
+    let (_, pool) = found.ok()?;
+    Some((pool, key_at(regional, pool, head, client)))
+}
+
+fn visitor<'a>(head: &Head<'a>, client: IpAddr, now: Moment) -> Visitor<'a> {
+    let (was_sent_on, is_probe) = (sent_on::is_marked(head.headers), probe::is_probe(head));
+    Visitor { host: Some(head.host), client, now, was_sent_on, is_probe }
+}
+
+fn key_at(regional: &Regional, pool: PoolId, head: &Head<'_>, client: IpAddr) -> u64 {
+    regional.pool(pool).map_or(0, |plan| pool_key(plan, head, client))
 }
 
 /// The key of a request for a pool that hashes.

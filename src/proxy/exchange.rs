@@ -17,9 +17,9 @@ mod attempt;
 mod deliver;
 mod judge;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use http::HeaderMap;
 use http::StatusCode;
 use http::header;
 
@@ -36,6 +36,7 @@ use crate::proxy::deadline::Deadline;
 use crate::proxy::decide::Decision;
 use crate::proxy::decide::Forwarded;
 use crate::proxy::decide::Known;
+use crate::proxy::decide::beyond;
 use crate::proxy::decide::decide;
 use crate::proxy::decide::serves;
 use crate::proxy::exchange::attempt::Failed;
@@ -97,13 +98,26 @@ impl Begun {
         client.door.cell.request_begun();
         let Begun { story, forwarded, reply, is_grpc, .. } = &mut *account.begun;
         if let Some(forwarded) = forwarded {
-            let Forwarded { known, outgoing, .. } = &**forwarded;
+            let Forwarded { known, serves, outgoing, sticky, key, declared, .. } = &mut **forwarded;
             let route = &client.door.front.plan.routes()[known.route.unwrap_or_default()];
-            let sticky = forwarded.sticky.as_deref();
-            let (is_sent_on, arrived) = (forwarded.serves.is_sent_on(), story.arrived());
-            let request = Request { core, view, client, deadline, route, known, is_sent_on, sticky, arrived };
-            let serves = (forwarded.serves.pool, forwarded.key);
-            *reply = request.forward(serves, outgoing, forwarded.declared.as_ref(), front, story).await;
+            let (known, sticky) = (&*known, sticky.as_deref());
+            let (is_sent_on, arrived) = (serves.is_sent_on(), story.arrived());
+            let is_untaken = Cell::default();
+            let request =
+                Request { core, view, client, deadline, route, known, is_sent_on, is_untaken, sticky, arrived };
+            let serves = (serves.pool, *key);
+            let bytes_max = client.door.front.http().body_bytes_max;
+            let has_body = outgoing.sent_extent() != Extent::None;
+            let mut upload = Upload::new(has_body, bytes_max, declared.as_ref(), client.door.front.clone());
+            *reply = request.forward(serves, outgoing, &mut upload, front, story).await;
+            if request.is_untaken.take()
+                && let Some(serves) = request.beyond(outgoing)
+            {
+                outgoing.is_sent_on_from(known, &client.door.front.region);
+                upload.again();
+                let request = Request { is_sent_on: true, ..request };
+                *reply = Box::pin(request.forward(serves, outgoing, &mut upload, front, story)).await;
+            }
         }
         if let Some(forwarded) = forwarded.take() {
             story.knows(forwarded.known);
@@ -203,6 +217,8 @@ struct Request<'a> {
     known: &'a Known,
     /// Whether another region serves it: by the routes of that one, and with its cookies.
     is_sent_on: bool,
+    /// Whether no endpoint that was tried has taken it, and it may be asked for elsewhere.
+    is_untaken: Cell<bool>,
     /// The value of the client's sticky cookie.
     sticky: Option<&'a [u8]>,
     /// When its head was there.
@@ -224,7 +240,7 @@ impl Request<'_> {
         &self,
         (serves, key): (PoolId, u64),
         outgoing: &Outgoing,
-        declared: Option<&HeaderMap>,
+        upload: &mut Upload,
         front: &mut F,
         story: &mut Story,
     ) -> Option<Reply> {
@@ -241,7 +257,6 @@ impl Request<'_> {
             return Some(Reply::of(StatusCode::PAYLOAD_TOO_LARGE));
         }
         let has_body = outgoing.sent_extent() != Extent::None;
-        let mut upload = Upload::new(has_body, http.body_bytes_max, declared, self.client.door.front.clone());
         let patience = self.patience(outgoing);
         let sticky =
             self.sticky.filter(|_| !self.is_sent_on).and_then(|value| pool.plan.sticky.as_ref()?.endpoint(value));
@@ -252,7 +267,10 @@ impl Request<'_> {
             let (at, in_flight) = match self.admit(pool, &tried[..tries], wish, &mut now, front, story).await {
                 Ok(admitted) => admitted,
                 // There is no other endpoint with room: what the last one did stands.
-                Err(Some(_)) if tries > 0 => return Some(Reply::of(StatusCode::BAD_GATEWAY)),
+                Err(Some(_)) if tries > 0 => {
+                    self.is_untaken.set(true);
+                    return Some(Reply::of(StatusCode::BAD_GATEWAY));
+                }
                 Err(reply) => return reply,
             };
             // What was waited in the queue is not the endpoint's time; what attempts took before this one is the client's.
@@ -262,13 +280,13 @@ impl Request<'_> {
             }
             story.tries(in_flight.endpoint.address);
             let attempt = Attempt { pool, at, in_flight, began: now };
-            let is_again = match self.attempt(&attempt, outgoing, &mut upload, front, patience, story).await {
+            let is_again = match self.attempt(&attempt, outgoing, upload, front, patience, story).await {
                 Ok((back, answer, headed)) => {
                     now = headed;
                     let judged = self.judge(&attempt, &answer, now);
                     let is_safe = judged == Judged::Rests && outgoing.is_idempotent();
-                    if !(is_safe && self.may_again(&tried[..tries], pool, &upload)) {
-                        match self.deliver(&attempt, outgoing, (judged, back, answer), &mut upload, front, story) {
+                    if !(is_safe && self.may_again(&tried[..tries], pool, upload)) {
+                        match self.deliver(&attempt, outgoing, (judged, back, answer), upload, front, story) {
                             Ok(delivery) => break (attempt, delivery),
                             Err(reply) => return Some(reply),
                         }
@@ -279,7 +297,8 @@ impl Request<'_> {
                     self.failed(&attempt, &fault);
                     story.upstream_failed(pool, &fault);
                     let is_safe = !has_begun || fault.is_before_any_work() || outgoing.is_idempotent();
-                    is_safe && self.may_again(&tried[..tries], pool, &upload)
+                    self.is_untaken.set(is_safe && upload.is_replayable());
+                    is_safe && self.may_again(&tried[..tries], pool, upload)
                 }
                 Err(Failed { fault: Fault::BackTimeout, .. }) => {
                     self.timed_out(&attempt);
@@ -291,13 +310,28 @@ impl Request<'_> {
             if !is_again {
                 return Some(Reply::of(StatusCode::BAD_GATEWAY));
             }
+            self.is_untaken.set(false);
             now = self.core.now();
             story.retries(pool);
             upload.again();
         };
-        let relayed = self.relay(&mut delivery, &mut upload, front).await;
-        self.delivered(&attempt, delivery, relayed, &upload, front, story);
+        let relayed = self.relay(&mut delivery, upload, front).await;
+        self.delivered(&attempt, delivery, relayed, upload, front, story);
         None
+    }
+
+    /// Where DNS would send the client if this region were not, for what nobody here has taken: the region may have failed, and not have
+    /// been found out yet. It takes nothing from the pool's budget, since it adds no load to what fails; and it is done once.
+    ///
+    /// The other region's routes are for a request as the client sent it; one whose headers ours have changed stays.
+    fn beyond(&self, outgoing: &Outgoing) -> Option<(PoolId, u64)> {
+        if self.is_sent_on || !self.route.leaves_headers() {
+            return None;
+        }
+        let Known { host, path, query, client, .. } = self.known;
+        let (query, method, headers) = (query.as_deref(), &outgoing.method, &outgoing.headers);
+        let head = Head { host, path, query, method, headers };
+        beyond((&self.view.world, &self.client.door.front), &head, *client, self.core.now())
     }
 
     /// How long it may take until the response's head, and until the next piece of a body before that. A call of gRPC may say

@@ -9,8 +9,10 @@ use http::Method;
 use crate::model::Http;
 use crate::proxy::asked::grpc_timeout;
 use crate::proxy::back::Extent;
+use crate::proxy::decide::Known;
 use crate::proxy::h1::body::Framing;
 use crate::proxy::h1::spare;
+use crate::route::sent_on;
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
@@ -44,6 +46,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// It goes on to another region, as the client sent it: what that one's routes make of it is their matter.
+    pub fn is_sent_on_from(&mut self, known: &Known, region: &str) {
+        self.path.clone_from(&known.path);
+        sent_on::mark(&mut self.headers, region);
+    }
+
     /// How long the body is that is sent: what wants to go on as something else has none.
     pub fn sent_extent(&self) -> Extent {
         if self.upgrade.is_some() { Extent::None } else { self.extent }

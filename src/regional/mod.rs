@@ -18,8 +18,10 @@ use std::sync::Arc;
 use crate::health::table::HealthTable;
 use crate::model::Model;
 use crate::model::PoolId;
+use crate::model::VipId;
 use crate::regional::elsewhere::Names;
 use crate::regional::elsewhere::Site;
+use crate::regional::elsewhere::Stays;
 use crate::regional::elsewhere::Visitor;
 use crate::regional::elsewhere::reached;
 use crate::regional::flow::FlowPlan;
@@ -75,6 +77,19 @@ impl Regional {
         visitor: impl FnOnce() -> Visitor<'a>,
     ) -> Serves {
         which::serves(plan.model(), health, own, || site.elsewhere(&self.names, (plan, health), &visitor()))
+    }
+
+    /// The pool of another region for a request that this one has failed, whatever is believed of its own pools.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn beyond(
+        &self,
+        site: &Site,
+        world: (&Plan, &HealthTable),
+        visitor: &Visitor<'_>,
+    ) -> Result<(VipId, PoolId), Stays> {
+        site.elsewhere(&self.names, world, visitor)
     }
 
     /// A pool that a listener reaches.

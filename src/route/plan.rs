@@ -187,6 +187,11 @@ impl RoutePlan {
         Some(rewrite.path(&Values { captures: &captures, ..*values }, rules))
     }
 
+    /// Whether requests go on with the headers that they came with.
+    pub fn leaves_headers(&self) -> bool {
+        self.request_edits.is_empty()
+    }
+
     /// Makes the operator's changes to a request.
     pub fn edit_request(&self, headers: &mut HeaderMap, values: &Values<'_>) {
         self.request_edits.iter().for_each(|edit| edit.apply(headers, values));
