@@ -159,6 +159,7 @@ pub struct Core {
     draw: Cell<u64>,
     lines: RefCell<Lines>,
     endpoints: RefCell<Endpoints>,
+    is_leaving: Cell<bool>,
 }
 
 /// The world as a request sees it, with this core's pools.
@@ -221,6 +222,7 @@ impl Core {
             draw: Cell::new(draw),
             lines,
             endpoints: RefCell::default(),
+            is_leaving: Cell::default(),
         }
     }
 
@@ -427,6 +429,12 @@ impl Core {
         });
     }
 
+    /// Nothing new is sent to endpoints: connections that wait are closed, and those in use when they are free.
+    pub fn leave(&self) {
+        self.is_leaving.set(true);
+        self.look_at_endpoints(self.now());
+    }
+
     /// Once a second: connections to endpoints that have waited too long, those that endpoints have closed, and those to endpoints
     /// that were taken out.
     pub fn look_at_endpoints(&self, now: Moment) {
@@ -435,7 +443,7 @@ impl Core {
         for pool in view.tables.pools.iter().flatten() {
             let id = pool.plan.id;
             // One that was taken out and has nobody to fall back to serves all the same.
-            let is_left = health.pool(id).withdrawn && which::pool(model, health, id) != id;
+            let is_left = self.is_leaving.get() || health.pool(id).withdrawn && which::pool(model, health, id) != id;
             pool.look_at_endpoints(health, is_left);
             for endpoint in &pool.endpoints {
                 endpoint.close_idle(pool.plan.upstream.idle_timeout, now);

@@ -182,6 +182,8 @@ impl Worker {
                 Command::Stop { drain, ended } => {
                     let doors = self.doors.take();
                     self.close(doors.clone(), false, None);
+                    // What waits for a request keeps nobody here, nor at the other end, which may be a listener of ours.
+                    self.core.leave();
                     let is_over = || {
                         doors.iter().all(|door| door.has_accepted_all())
                             && self.connections.borrow().iter().all(|(_, task)| task.is_finished())

@@ -229,3 +229,23 @@ fn who_stops_is_gone_in_its_time() {
     assert!(since.elapsed() >= Duration::from_millis(1_900), "{:?}", since.elapsed());
     assert!(tunnel.ends() && idle.ends());
 }
+
+#[test]
+fn a_tier_that_stops_does_not_wait_for_connections_that_another_tier_of_it_keeps() {
+    let origin = slow();
+    let (edge, zone) = (here(), here());
+    let flows = format!(
+        "[[listener]]\nname = \"zone\"\nregion = \"here\"\nbind = \"{zone}\"\nprotocol = \"tcp\"\npool = \"zone\"\n"
+    );
+    let pools = pool("zone", "here", &[origin.address], "") + &pool("app", "here", &[zone], "");
+    let mut site = Site::start(&(pools + &flows + &listener("edge", edge, "app", "")));
+    // So many that a core has both ends of some: one that has only the near ends lets go of them as it ends.
+    let mut clients: Vec<Client> = (0..16).map(|_| Client::connect(edge)).collect();
+    for client in &mut clients {
+        client.send(get("/slow"));
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.response().unwrap().status, 200));
+    drop(clients);
+    // Less than its stop_timeout.
+    assert!(site.stop(Duration::from_millis(1_500)), "it waits for itself");
+}
