@@ -37,6 +37,7 @@ use crate::daemon::service::Service;
 use crate::daemon::steward::Steward;
 use crate::health::belief::Standing;
 use crate::metrics::Metrics;
+use crate::model::Listener;
 use crate::model::Problem;
 use crate::model::ProxySettings;
 use crate::model::ServerSettings;
@@ -434,7 +435,8 @@ fn announce(listening: &[Listening], listeners: &[(String, SocketAddr)], loaded:
         info!("answering DNS over {} on {}", socket.transport.words(), socket.address);
     }
     for (name, address) in listeners {
-        info!("listener {name} on {address}");
+        let of_it = loaded.snapshot.model.listeners.iter().find(|listener| listener.name == *name);
+        info!("listener {name} on {address} ({})", of_it.map_or("", Listener::protocol_word));
     }
     info!("serving {}", loaded.snapshot.inventory());
 }

@@ -520,7 +520,9 @@ impl Ledger {
         let pools = self.model.pools.len();
         let away = (0..pools).filter(|at| !self.table.pool(PoolId::from(*at)).usable).count();
         let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
-        format!("{up} endpoints up, {down} down{unknown}; {away} of {pools} pools out")
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (of_up, of_pools) = (plural(up), plural(pools));
+        format!("{up} endpoint{of_up} up, {down} down{unknown}; {away} of {pools} pool{of_pools} out")
     }
 
     fn write(&mut self, step: &Step) {

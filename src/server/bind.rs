@@ -262,7 +262,7 @@ fn problem(address: SocketAddr, what: &str, error: &io::Error) -> Problem {
         io::ErrorKind::AddrInUse => (
             "another process has it".to_owned(),
             match is_listener {
-                true => format!("see which: ss -lntp 'sport = :{}'", address.port()),
+                true => format!("see which: ss -lnptu 'sport = :{}'", address.port()),
                 false => format!(
                     "see which: ss -lnptu 'sport = :{}' (often systemd-resolved, dnsmasq or named)",
                     address.port()
