@@ -232,8 +232,9 @@ impl Daemon {
             doors.serve(admin.clone());
         }
 
-        if !every_standing_is_known(&handle).await {
-            handle.ready().await;
+        let is_known = every_standing_is_known(&handle).await;
+        if !is_known {
+            others_are_heard(&handle).await;
         }
         let log = answer.query_log();
         let prepared = log.prepare(model.query_log.as_ref());
@@ -244,7 +245,16 @@ impl Daemon {
         access_log.begin(prepared.map_err(refused)?);
         let cannot = |e| StartError::System(format!("cannot start the threads that answer: {e}"));
         proxy.announce(&proxied);
-        proxy.apply(proxied).map_err(cannot)?;
+        // Listeners of ours that are endpoints, too, are asked already, and answer now: the rest of the round is theirs. Those of a
+        // predecessor are served by it until we are ready.
+        let mut proxied = Some(proxied);
+        if predecessor.is_none() {
+            proxied.take().map_or(Ok(()), |proxied| proxy.apply(proxied)).map_err(cannot)?;
+        }
+        if !is_known {
+            handle.ready().await;
+        }
+        proxied.take().map_or(Ok(()), |proxied| proxy.apply(proxied)).map_err(cannot)?;
         let mut serving = bound.serve(answer.clone(), &tokio::runtime::Handle::current()).map_err(cannot)?;
         if let Some(mut predecessor) = predecessor {
             if let Err(why) = predecessor.release().await {
@@ -397,6 +407,22 @@ fn put_in_place(knocks: &mut Option<Knocks>) {
     in_place.unwrap_or_else(|error| error!("no other process can take over: {error}"));
 }
 
+/// Waits for the first probe of everything but our own listeners, and not after the round is said to be over.
+async fn others_are_heard(keeper: &keeper::Handle) {
+    /// Probes take longer.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+    let heard = async {
+        // An error means that the keeper has ended, which is found out below.
+        while keeper.ask(|ledger| ledger.others_are_heard()).await.is_ok_and(|heard| !heard) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = heard => {}
+        () = keeper.ready() => {}
+    }
+}
+
 async fn every_standing_is_known(keeper: &keeper::Handle) -> bool {
     let known = keeper.ask(|ledger| {
         let model = ledger.model();
@@ -436,7 +462,7 @@ fn announce(listening: &[Listening], listeners: &[(String, SocketAddr)], loaded:
     }
     for (name, address) in listeners {
         let of_it = loaded.snapshot.model.listeners.iter().find(|listener| listener.name == *name);
-        info!("listener {name} on {address} ({})", of_it.map_or("", Listener::protocol_word));
+        info!("listener {name} on {} {address}", of_it.map_or("", Listener::protocol_word));
     }
     info!("serving {}", loaded.snapshot.inventory());
 }

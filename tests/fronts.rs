@@ -172,6 +172,30 @@ fn a_dead_application_is_seen_by_every_tier_in_the_same_step() {
 }
 
 #[test]
+fn the_first_round_goes_from_the_applications_outwards() {
+    let now = Moment::from_secs(1_000);
+    let mut ledger = Ledger::new(model(TIERS), &HashMap::new(), 7, now);
+    let passed = ProbeResult::new(ReasonCode::L4Ok, "", Duration::ZERO);
+    let jobs = ledger.due(now + Duration::from_secs(5));
+    let is_ours = |address: &str| ["127.1.2.1", "127.1.2.2", "127.1.1.10"].contains(&address);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|job| is_ours(&job.target.address.ip().to_string()));
+    assert_eq!((ours.len(), others.len()), (3, 4));
+    for job in others {
+        assert!(!ledger.others_are_heard());
+        let _ = ledger.probed(job.id, &passed, now);
+    }
+    assert!(ledger.others_are_heard() && !ledger.first_round_done(), "listeners of ours may answer from now on");
+    for job in ours {
+        let _ = ledger.probed(job.id, &passed, now);
+    }
+    assert!(ledger.first_round_done());
+    assert!(
+        ledger.table().pool(PoolId::from(ledger.model().pools.iter().position(|p| p.name == "eu-web").unwrap())).usable
+    );
+}
+
+#[test]
 fn a_drain_at_any_tier_is_one_for_those_in_front_of_it() {
     let mut play = Play::start();
     play.order("pool/app-a", Some(Order::Drain));

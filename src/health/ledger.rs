@@ -214,6 +214,13 @@ impl Ledger {
         self.unheard == 0
     }
 
+    /// Whether every target was asked that is not a listener of this configuration: those answer once what is behind them may be
+    /// known.
+    pub fn others_are_heard(&self) -> bool {
+        let is_ours = |watched: &Watched| watched.endpoints.iter().any(|id| self.table.is_ours(*id));
+        self.watched.values().all(|watched| !watched.unheard || is_ours(watched))
+    }
+
     /// How many targets were never heard of yet, and how many there are.
     pub fn unheard(&self) -> (usize, usize) {
         (self.unheard, self.watched.len())

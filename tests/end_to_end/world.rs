@@ -77,9 +77,10 @@ impl World {
         let _root = delegation::root(root, authority, dir.path());
         let (resolver, unbound) = delegation::unbound(dir.path(), root, authority, "plain.example.");
         let world = World { resolver, rhumb, applications, unbound, _root, base, dir };
-        // Listeners are bound after the first round of probes, which finds them down.
         let is_well = || world.order(&["status"]).contains("all is well");
         assert!(poll(Duration::from_secs(20), is_well), "{}", world.logs());
+        let events = world.order(&["events"]);
+        assert!(!events.contains("-> down"), "its own listeners are not found down at the start: {events}");
         Some(world)
     }
 

@@ -192,6 +192,11 @@ impl HealthTable {
         }
     }
 
+    /// Whether an endpoint is a listener of this configuration, of whatever region.
+    pub fn is_ours(&self, id: EndpointId) -> bool {
+        self.fronts.of_endpoint(id).is_some() || self.fronts.is_elsewhere(id)
+    }
+
     /// The listener that an endpoint is: its place in the model.
     pub fn front_of(&self, id: EndpointId) -> Option<usize> {
         self.fronts.of_endpoint(id).map(|front| self.fronts.front(front).listener)
